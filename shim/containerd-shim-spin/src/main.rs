@@ -1,0 +1,3 @@
+//! containerd's shim for Spin apps.
+
+fn main() {}

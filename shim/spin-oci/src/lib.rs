@@ -1,0 +1,1 @@
+//! OCI images of Spin apps: read, verify, unpack, pack, push.

@@ -1,0 +1,1 @@
+//! The engine, precompiled components, host interfaces: instantiate(component).

@@ -1,0 +1,1 @@
+//! The HTTP trigger: accept, route, handle, answer, drain.

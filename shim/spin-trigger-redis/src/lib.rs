@@ -1,0 +1,1 @@
+//! The Redis trigger: subscribe, handle, reconnect.
