@@ -1,0 +1,33 @@
+# Verbs only; each script has --help in its first lines. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up down kubeconfig test check shim images node-image publish
+
+help: ## list the verbs
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+up: ## cluster up, apps deployed, http://localhost:8088 answers (CLUSTER=k3d|local)
+	@scripts/up.sh
+
+down: ## cluster down, nothing left behind
+	@scripts/down.sh
+
+kubeconfig: ## print the kubeconfig of the cluster
+	@scripts/kubeconfig.sh
+
+test: ## every test: unit, containerd, cluster
+	@scripts/test.sh
+
+check: ## formatting, lints, licences, shell
+	@scripts/check.sh
+
+shim: ## the shim, into dist/
+	@scripts/shim.sh
+
+images: ## the apps as OCI archives, into dist/images/
+	@scripts/apps-images.sh
+
+node-image: ## the node image: base plus shim (BASE_IMAGE=…)
+	@scripts/node-image.sh
+
+publish: ## push both apps (REGISTRY=HOST[:PORT]/PREFIX)
+	@scripts/publish.sh "$(REGISTRY)"

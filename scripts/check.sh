@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Formatting, lints, licences, shell. Usage: scripts/check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install.sh check
+shellcheck scripts/*.sh .ci/run
+cargo fmt --all --check
+cargo clippy --release --workspace --all-targets -- -D warnings
+(cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
+(cd tests/components && cargo fmt --all --check)
+(cd node-image/local && test -z "$(gofmt -l .)" && go vet ./...)
+command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+# The advisory database is fetched from the network; where that can't be, the other three still hold.
+cargo deny check licenses bans sources
+cargo deny check advisories || [ "${ADVISORIES:-}" = skip ]

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Every test, and one line that counts them all. Usage: scripts/test.sh [unit|containerd|cluster]...
+# A suite that can't be built or run counts as a failed test; logs are under .state/logs.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+suites=("${@:-unit}")
+[ $# -gt 0 ] || suites=(unit containerd cluster)
+passed=0 failed=0 began=$SECONDS
+mkdir -p .state/logs
+export CARGO_TERM_COLOR=never
+
+say() { printf '[%4d s] %s\n' $((SECONDS - began)) "$*"; }
+
+# run NAME COMMAND...: one suite; adds up what its runner counted.
+run() {
+  local name=$1 log=.state/logs/test-$1.log ok bad; shift
+  say "$name"
+  "$@" >"$log" 2>&1; local code=$?
+  grep -E '^test .*(FAILED|failed)$|^--- FAIL|panicked at' "$log" || true
+  ok=$(grep -cE '^test .* \.\.\. ok$|^ *--- PASS' "$log"); bad=$(grep -cE '^test .* \.\.\. FAILED$|^ *--- FAIL' "$log")
+  if [ $code -ne 0 ]; then tail -n 80 "$log"; [ "$bad" -gt 0 ] || bad=1; fi
+  if [ $code -eq 0 ] && [ "$ok" -eq 0 ]; then echo "$name: no test ran"; bad=1; fi
+  say "$name: $ok passed, $bad failed"
+  passed=$((passed + ok)) failed=$((failed + bad))
+}
+
+# step NAME COMMAND...: something the suites need; a failure ends the run as one failed test.
+step() {
+  local name=$1 log=.state/logs/test-$1.log; shift
+  say "$name"
+  "$@" >"$log" 2>&1 && return
+  tail -n 60 "$log"
+  echo "$passed passed, $((failed + 1)) failed"
+  exit 1
+}
+
+# shellcheck source=scripts/test-suites.sh
+. scripts/test-suites.sh
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,97 @@
+//! The life of tasks: containerd restarts, what is left behind, native containers beside Spin apps.
+
+use std::fs;
+use std::path::Path;
+
+use harness::wait::holds;
+use harness::{Containerd, SpinApp, wait_for};
+
+fn survives(signal: i32) {
+    let mut containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/survivor:1"));
+    let url = containerd.run_detached("survivor", "test.local/survivor:1");
+    containerd.restart(signal);
+    assert_eq!(harness::http::get(&url).map(|answer| answer.status), Ok(200));
+    let tasks = containerd.ctr_ok(&["tasks", "ls"]);
+    assert!(tasks.contains("RUNNING"), "{tasks}");
+    assert!(!containerd.ctr_ok(&["tasks", "ps", "survivor"]).is_empty());
+    containerd.ctr_ok(&["tasks", "rm", "--force", "survivor"]);
+}
+
+#[test]
+fn an_app_serves_on_when_containerd_is_restarted() {
+    survives(15);
+}
+
+#[test]
+fn an_app_serves_on_when_containerd_is_killed() {
+    survives(9);
+}
+
+/// Processes whose command line names `needle`.
+fn processes(needle: &str) -> Vec<String> {
+    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().map(|entry| entry.path());
+    let lines = pids.filter_map(|path| fs::read_to_string(path.join("cmdline")).ok());
+    lines.filter(|line| line.contains(needle)).collect()
+}
+
+#[test]
+fn no_process_mount_or_cgroup_outlives_its_task() {
+    let containerd = Containerd::v2();
+    let mut task = containerd.serve("gone", &SpinApp::http("hello-p2", ""));
+    task.get("/");
+    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", task.pid())).expect("the task runs");
+    task.kill("TERM");
+    assert_eq!(task.wait(), Some(0));
+    containerd.ctr(&["tasks", "rm", "gone"]);
+    let dir = containerd.dir().to_str().expect("a temporary path is text");
+    wait_for("the shim to end", 10, || holds(processes("containerd-shim-spin-v2").iter().all(|line| !line.contains(dir))));
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
+    assert!(!mounts.contains(dir), "{mounts}");
+    let left: Vec<_> = cgroup.lines().filter_map(|line| line.rsplit(':').next()).filter(|path| path.ends_with("/gone")).collect();
+    assert!(!left.is_empty(), "the task had a cgroup of its own: {cgroup}");
+    assert!(left.iter().all(|path| !Path::new(&format!("/sys/fs/cgroup/memory{path}")).exists()));
+}
+
+#[test]
+fn a_killed_shim_leaves_nothing_that_stops_the_next_start() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/again:1"));
+    let url = containerd.run_detached("again", "test.local/again:1");
+    let pid = containerd.shim_of("again");
+    harness::process::signal(pid, 9);
+    wait_for("the app to end with its shim", 15, || holds(harness::http::get(&url).is_err()));
+    containerd.ctr(&["tasks", "rm", "--force", "again"]);
+    containerd.ctr_ok(&["containers", "rm", "again"]);
+    let url = containerd.run_detached("again", "test.local/again:1");
+    assert_eq!(harness::http::get(&url).map(|answer| answer.status), Ok(200));
+}
+
+#[test]
+fn metrics_pids_and_info_of_a_task_can_be_had() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("seen", &SpinApp::http("hello-p2", ""));
+    task.get("/");
+    let metrics = containerd.ctr_ok(&["tasks", "metrics", "seen"]);
+    assert!(metrics.contains("memory"), "{metrics}");
+    assert!(containerd.ctr_ok(&["tasks", "ps", "seen"]).contains(&task.pid().to_string()));
+}
+
+#[test]
+fn info_answers_at_once_without_a_bundle() {
+    let shim = Path::new(&harness::required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
+    let output = std::process::Command::new(shim).arg("-info").current_dir("/").stdin(std::process::Stdio::null()).output();
+    let output = output.expect("the shim can be run");
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("io.containerd.spin.v2"));
+}
+
+#[test]
+fn an_exec_in_a_spin_app_is_unimplemented_not_unknown() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("noexec", &SpinApp::http("hello-p2", ""));
+    task.get("/");
+    let output = containerd.ctr(&["tasks", "exec", "--exec-id", "x", "noexec", "/bin/sh"]);
+    let said = harness::process::said(&output);
+    assert!(said.to_lowercase().contains("not implemented") || said.to_lowercase().contains("unimplemented"), "{said}");
+}

@@ -1,0 +1,113 @@
+//! A Spin app under a real containerd: it answers, it drains, it ends.
+
+use harness::{Containerd, SpinApp, wait_for};
+
+#[test]
+fn a_plain_image_answers_whatever_its_command_says() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
+    let answer = task.get("/");
+    assert_eq!((answer.status, answer.body.trim()), (200, "Hello from WASI 0.2"));
+}
+
+#[test]
+fn a_plain_image_answers_under_containerd_1_6() {
+    let containerd = Containerd::v1();
+    let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
+    assert_eq!(task.get("/").status, 200);
+}
+
+#[test]
+fn a_spin_artifact_answers() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p3", "").artifact("test.local/artifact:1"));
+    let task = containerd.run("artifact", "test.local/artifact:1", &[]);
+    assert_eq!(task.get("/").status, 200);
+}
+
+#[test]
+fn an_artifact_carries_its_static_files_inlined_and_layered() {
+    let app = SpinApp::http("probe-http", "files = [{ source = \"assets\", destination = \"/\" }]")
+        .file("assets/short.txt", b"short")
+        .file("assets/deep/long.txt", &[b'x'; 4096]);
+    let containerd = Containerd::v2();
+    containerd.import(&app.artifact("test.local/files:1"));
+    let task = containerd.run("files", "test.local/files:1", &[]);
+    assert!(task.get("/?read=/short.txt").body.contains("short"));
+    assert!(task.get("/?read=/deep/long.txt").body.contains(&"x".repeat(4096)));
+}
+
+#[test]
+fn a_plain_image_mounts_globs_and_leaves_out_what_is_excluded() {
+    let extra = "files = [\"site/**/*\"]\nexclude_files = [\"site/secret.txt\"]";
+    let app = SpinApp::http("probe-http", extra).file("site/a/page.txt", b"page").file("site/secret.txt", b"secret");
+    let containerd = Containerd::v2();
+    let task = containerd.serve("globs", &app);
+    assert!(task.get("/?read=/site/a/page.txt").body.contains("page"));
+    assert!(!task.get("/?read=/site/secret.txt").body.contains("secret"));
+}
+
+#[test]
+fn a_read_only_root_file_system_does() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("kv", "key_value_stores = [\"default\"]").plain("test.local/ro:1"));
+    let task = containerd.run("ro", "test.local/ro:1", &["--read-only"]);
+    assert!(task.get("/").status < 500);
+}
+
+#[test]
+fn the_port_answers_as_soon_as_start_has() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/bound:1"));
+    for round in 0..5 {
+        let url = containerd.run_detached(&format!("bound-{round}"), "test.local/bound:1");
+        assert_eq!(harness::http::get(&url).map(|answer| answer.status), Ok(200));
+    }
+}
+
+#[test]
+fn a_term_lets_the_request_in_flight_finish_and_exits_0() {
+    let containerd = Containerd::v2();
+    let mut task = containerd.serve("drain", &SpinApp::http("probe-http", ""));
+    task.get("/");
+    let url = task.url("/?sleep=1500");
+    let slow = std::thread::spawn(move || harness::http::get(&url));
+    wait_for("the request to be in the guest", 10, || if task.said().contains("sleeping") { Ok(()) } else { Err(task.said()) });
+    task.kill("TERM");
+    assert_eq!(task.wait(), Some(0));
+    assert_eq!(slow.join().expect("the client ends").map(|answer| answer.status), Ok(200));
+}
+
+#[test]
+fn stdout_and_stderr_of_a_component_are_the_containers() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("says", &SpinApp::http("probe-http", ""));
+    task.get("/?stdout=to-the-out");
+    task.get("/?stderr=to-the-err");
+    wait_for("both lines", 10, || match task.said() {
+        said if said.contains("to-the-out") && said.contains("to-the-err") => Ok(()),
+        said => Err(said),
+    });
+}
+
+#[test]
+fn a_trap_is_a_500_with_the_trap_on_stderr_and_the_next_request_is_fine() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("traps", &SpinApp::http("probe-http", ""));
+    assert_eq!(task.get("/?trap").status, 500);
+    assert_eq!(task.get("/").status, 200);
+    assert!(task.said().contains("unreachable"), "{}", task.said());
+}
+
+#[test]
+fn thirty_replicas_started_at_once_all_answer() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p3", "").artifact("test.local/thirty:1"));
+    let start = &|n: i32| containerd.run_detached(&format!("replica-{n}"), "test.local/thirty:1");
+    let urls: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..30).map(|n| scope.spawn(move || start(n))).collect();
+        starts.into_iter().map(|start| start.join().expect("ctr run -d succeeds")).collect()
+    });
+    let answers: Vec<_> = urls.iter().map(|url| harness::http::get(url).map(|answer| answer.status)).collect();
+    assert_eq!(answers, vec![Ok(200); 30]);
+}

@@ -1,0 +1,84 @@
+//! A Spin app made for one test: a manifest, a few files, packed as an image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::run;
+use crate::required_env;
+
+/// An app's directory, as a developer has it.
+#[derive(Debug)]
+pub struct SpinApp {
+    dir: tempfile::TempDir,
+}
+
+impl SpinApp {
+    /// An app of this `spin.toml`, with no other file.
+    pub fn new(manifest: &str) -> Self {
+        let app = Self { dir: tempfile::tempdir().expect("a temporary directory") };
+        app.file("spin.toml", manifest.as_bytes())
+    }
+
+    /// The usual: one HTTP component on every route, run from the guest of this name; `extra` is put into its table.
+    pub fn http(guest: &str, extra: &str) -> Self {
+        Self::new(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"{guest}\"\nversion = \"1.0.0\"\n\
+             [[trigger.http]]\nroute = \"/...\"\ncomponent = \"main\"\n\
+             [component.main]\nsource = \"{guest}.wasm\"\n{extra}\n"
+        ))
+        .guest(guest)
+    }
+
+    /// With a file.
+    pub fn file(self, path: &str, bytes: &[u8]) -> Self {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("the directory can be made");
+        fs::write(path, bytes).expect("the file can be written");
+        self
+    }
+
+    /// With one of the test guests as `NAME.wasm`.
+    pub fn guest(self, name: &str) -> Self {
+        let bytes = fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"));
+        self.file(&format!("{name}.wasm"), &bytes)
+    }
+
+    /// Without a file it had.
+    pub fn without(self, path: &str) -> Self {
+        fs::remove_file(self.dir.path().join(path)).expect("the file was there");
+        self
+    }
+
+    /// Where it lies.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// As an OCI archive of a plain image (`FROM scratch`), named `name`.
+    pub fn plain(&self, name: &str) -> PathBuf {
+        self.pack(name, &["--plain"])
+    }
+
+    /// As an OCI archive of a Spin artifact, named `name`.
+    pub fn artifact(&self, name: &str) -> PathBuf {
+        self.pack(name, &[])
+    }
+
+    /// A plain image without any check by the packer: whatever is in the directory becomes the root file system.
+    pub fn unchecked(&self, name: &str) -> PathBuf {
+        self.pack(name, &["--plain", "--unchecked"])
+    }
+
+    fn pack(&self, name: &str, flags: &[&str]) -> PathBuf {
+        let out = self.dir.path().with_extension("tar");
+        let mut command = Command::new(required_env("SPIN_OCI"));
+        run(command.arg("pack").arg(self.dir()).arg("--out").arg(&out).args(["--name", name]).args(flags));
+        out
+    }
+}
+
+/// The wasm file of a test guest.
+pub fn guest(name: &str) -> PathBuf {
+    Path::new(&required_env("SPIN_TEST_COMPONENTS")).join(format!("{name}.wasm"))
+}

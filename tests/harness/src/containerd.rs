@@ -1,0 +1,221 @@
+//! A containerd of the test's own, with the shim on its PATH, and the tasks it runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::http::{Answer, free_port, get};
+use crate::process::{Process, run, said};
+use crate::wait::{holds, wait_for};
+use crate::{SpinApp, required_env};
+
+/// A running containerd, its state below one temporary directory.
+#[derive(Debug)]
+pub struct Containerd {
+    dir: tempfile::TempDir,
+    bin: PathBuf,
+    process: Option<Process>,
+}
+
+impl Containerd {
+    /// The current containerd, 2.x.
+    pub fn v2() -> Self {
+        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3)
+    }
+
+    /// Debian's containerd, 1.6.
+    pub fn v1() -> Self {
+        Self::start(PathBuf::from("/usr/bin"), 2)
+    }
+
+    fn start(bin: PathBuf, version: u32) -> Self {
+        let dir = tempfile::Builder::new().prefix("ctrd").tempdir().expect("a temporary directory");
+        let disabled = "\"io.containerd.grpc.v1.cri\", \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
+                        \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.nri.v1.nri\"";
+        let root = dir.path().display();
+        let text = format!(
+            "version = {version}\nroot = \"{root}/root\"\nstate = \"{root}/state\"\ndisabled_plugins = [{disabled}]\n\
+             [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n"
+        );
+        fs::write(dir.path().join("config.toml"), text).expect("the configuration can be written");
+        let mut containerd = Self { dir, bin, process: None };
+        containerd.run_daemon();
+        containerd
+    }
+
+    fn run_daemon(&mut self) {
+        let shims = required_env("SPIN_SHIM_DIR");
+        let path = format!("{shims}:{}:{}", self.bin.display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new(self.bin.join("containerd"));
+        command.arg("--config").arg(self.dir.path().join("config.toml")).env("PATH", path);
+        self.process = Some(Process::start(&mut command, &self.dir.path().join("log")));
+        wait_for("containerd", 30, || holds(self.ctr(&["version"]).status.success()));
+    }
+
+    /// Ends containerd by `signal` and starts it again on the same state.
+    pub fn restart(&mut self, signal: i32) {
+        self.process.as_mut().expect("containerd runs").end(signal);
+        self.run_daemon();
+    }
+
+    /// A `ctr` command against this containerd.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.bin.join("ctr"));
+        command.arg("--address").arg(self.dir.path().join("sock")).args(["-n", "test"]).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `ctr` to its end.
+    pub fn ctr(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("ctr can be run")
+    }
+
+    /// Runs `ctr`, which must succeed; its standard output.
+    pub fn ctr_ok(&self, args: &[&str]) -> String {
+        run(&mut self.command(args))
+    }
+
+    /// Imports an OCI archive.
+    pub fn import(&self, archive: &Path) {
+        let path = archive.to_str().expect("a temporary path is text");
+        self.ctr_ok(&["images", "import", "--all-platforms", path]);
+    }
+
+    /// Where containerd keeps the bundles of its tasks.
+    pub fn bundle(&self, id: &str) -> PathBuf {
+        self.dir.path().join("state/io.containerd.runtime.v2.task/test").join(id)
+    }
+
+    /// The process of the shim that supervises a task: the parent of the task's process.
+    pub fn shim_of(&self, id: &str) -> i32 {
+        let pid = fs::read_to_string(self.bundle(id).join("init.pid")).expect("the bundle holds the pid of the task");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).expect("the task runs");
+        let after_name = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
+        after_name.and_then(|ppid| ppid.parse().ok()).expect("stat names the parent")
+    }
+
+    /// Below this directory is everything of this containerd.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// containerd's own log, for the message of a failed test.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Packs an app as a plain image and runs it in the background; HTTP on a port of loopback.
+    pub fn serve(&self, id: &str, app: &SpinApp) -> Task<'_> {
+        self.import(&app.plain(&format!("test.local/{id}:1")));
+        self.run(id, &format!("test.local/{id}:1"), &[])
+    }
+
+    /// Packs an app as a plain image, whatever it holds, and runs it to its end: exit code and what it said.
+    pub fn run_to_end(&self, id: &str, app: &SpinApp, flags: &[&str]) -> (Option<i32>, String) {
+        self.import(&app.unchecked(&format!("test.local/{id}:1")));
+        let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{}", free_port());
+        let mut args = vec!["run", "--rm", "--net-host", "--runtime", "io.containerd.spin.v2", "--env", &listen];
+        args.extend(flags);
+        let image = format!("test.local/{id}:1");
+        args.extend([image.as_str(), id, "/"]);
+        let output = self.ctr(&args);
+        (output.status.code(), said(&output))
+    }
+
+    /// Runs an image that was imported with nobody attached, so that containerd may end meanwhile; the address of the app.
+    pub fn run_detached(&self, id: &str, image: &str) -> String {
+        let address = format!("127.0.0.1:{}", free_port());
+        let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
+        let runtime = "io.containerd.spin.v2";
+        self.ctr_ok(&["run", "-d", "--null-io", "--net-host", "--runtime", runtime, "--env", &listen, image, id, "/"]);
+        format!("http://{address}")
+    }
+
+    /// Runs an image that was imported, under the shim, in the background.
+    pub fn run(&self, id: &str, image: &str, flags: &[&str]) -> Task<'_> {
+        let port = free_port();
+        let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{port}");
+        let mut args = vec!["run", "--net-host", "--runtime", "io.containerd.spin.v2", "--env", &listen];
+        args.extend(flags);
+        args.extend([image, id, "/"]);
+        let out = self.dir.path().join(format!("{id}.out"));
+        let file = fs::File::create(&out).expect("the output file can be made");
+        let other = file.try_clone().expect("the output file can be shared");
+        let ctr = self.command(&args).stdout(file).stderr(other).spawn().expect("ctr can be run");
+        Task { containerd: self, id: id.to_owned(), port, out, ctr }
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("containerd's log:\n{}", self.log());
+        }
+        let tasks = String::from_utf8_lossy(&self.ctr(&["tasks", "ls", "-q"]).stdout).into_owned();
+        for id in tasks.split_whitespace() {
+            self.ctr(&["tasks", "rm", "--force", id]);
+        }
+        let containers = String::from_utf8_lossy(&self.ctr(&["containers", "ls", "-q"]).stdout).into_owned();
+        for id in containers.split_whitespace() {
+            self.ctr(&["containers", "rm", id]);
+        }
+    }
+}
+
+/// A task of a test, its `ctr run` in the foreground of a child.
+#[derive(Debug)]
+pub struct Task<'a> {
+    containerd: &'a Containerd,
+    id: String,
+    port: u16,
+    out: PathBuf,
+    ctr: Child,
+}
+
+impl Task<'_> {
+    /// The answer to `GET path`, waited for until the app listens.
+    pub fn get(&self, path: &str) -> Answer {
+        let url = self.url(path);
+        wait_for(&format!("{url} ({})", self.said()), 60, || get(&url).map_err(|error| format!("{error}; said: {}", self.said())))
+    }
+
+    /// An address of the app.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Its container's process.
+    pub fn pid(&self) -> i32 {
+        let list = self.containerd.ctr_ok(&["tasks", "ls"]);
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(&self.id));
+        let pid = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("no task {} in\n{list}", self.id))
+    }
+
+    /// Sends a signal.
+    pub fn kill(&self, signal: &str) {
+        self.containerd.ctr_ok(&["tasks", "kill", "-s", signal, &self.id]);
+    }
+
+    /// What its standard output and error hold so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// Waits for its end; the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        wait_for("the end of a task", 60, || match self.ctr.try_wait() {
+            Ok(Some(status)) => Ok(status.code()),
+            Ok(None) => Err(format!("{} still runs: {}", self.id, self.said())),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        self.containerd.ctr(&["tasks", "kill", "-s", "KILL", &self.id]);
+        let _ended = self.ctr.wait();
+        self.containerd.ctr(&["containers", "rm", &self.id]);
+    }
+}

@@ -1,0 +1,25 @@
+//! Waiting for a condition, with a deadline.
+
+use std::fmt::Display;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a condition is asked for.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// The value that `condition` gives within `seconds`; panics with `what` and the last thing it said otherwise.
+pub fn wait_for<T, E: Display>(what: &str, seconds: u64, mut condition: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        match condition() {
+            Ok(value) => return value,
+            Err(last) if Instant::now() > deadline => panic!("waited {seconds} s for {what}: {last}"),
+            Err(_) => sleep(INTERVAL),
+        }
+    }
+}
+
+/// `Ok` where `truth` holds: for conditions that have nothing to tell.
+pub fn holds(truth: bool) -> Result<(), &'static str> {
+    if truth { Ok(()) } else { Err("it does not hold") }
+}
