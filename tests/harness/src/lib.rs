@@ -4,6 +4,7 @@
 //! here skips.
 
 pub mod app;
+pub mod cluster;
 pub mod containerd;
 pub mod http;
 pub mod process;

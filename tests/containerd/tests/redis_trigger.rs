@@ -1,0 +1,91 @@
+//! The Redis trigger, and both triggers in one app.
+
+use std::time::Instant;
+
+use harness::{Containerd, Redis, SpinApp, wait_for};
+
+/// An app whose component `sink` pushes every message of channel `in` to the list `out`, both on the Redis at `address`.
+fn sink(address: &str, guest: &str, more: &str) -> SpinApp {
+    SpinApp::new(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"sink\"\n[application.trigger.redis]\naddress = \"{address}\"\n\
+         [[trigger.redis]]\nchannel = \"in\"\ncomponent = \"sink\"\n{more}\
+         [component.sink]\nsource = \"{guest}.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
+         [component.sink.variables]\nlist = \"out\"\nredis_address = \"{address}\"\n"
+    ))
+    .guest(guest)
+}
+
+/// Waits until the list holds what `wanted` says, in any order.
+fn wait_for_list(redis: &Redis, list: &str, wanted: &[&str]) {
+    wait_for("the messages", 30, || {
+        let text = redis.cli(&["lrange", list, "0", "-1"]);
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        if lines == wanted { Ok(()) } else { Err(format!("{lines:?}")) }
+    });
+}
+
+#[test]
+fn messages_reach_a_component_of_either_generation() {
+    for guest in ["redis-sink", "redis-sink-p3"] {
+        let (redis, containerd) = (Redis::start(), Containerd::v2());
+        let _task = containerd.serve("sink", &sink(&redis.address(), guest, ""));
+        redis.wait_for_subscribers("in", 1);
+        redis.cli(&["publish", "in", "one"]);
+        redis.cli(&["publish", "in", "two"]);
+        wait_for_list(&redis, "out", &["one", "two"]);
+    }
+}
+
+#[test]
+fn several_messages_are_in_work_at_once() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let _task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
+    redis.wait_for_subscribers("in", 1);
+    let began = Instant::now();
+    (0..10).for_each(|_| drop(redis.cli(&["publish", "in", "sleep:2000"])));
+    wait_for_list(&redis, "out", &["sleep:2000"; 10]);
+    // One after the other would be twenty seconds: half of it is proof enough on a busy machine.
+    assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_trap_in_one_message_does_not_stop_the_next() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
+    redis.wait_for_subscribers("in", 1);
+    redis.cli(&["publish", "in", "trap"]);
+    redis.cli(&["publish", "in", "after"]);
+    wait_for_list(&redis, "out", &["after"]);
+    assert!(task.said().contains("sink"), "{}", task.said());
+}
+
+#[test]
+fn the_app_lives_on_when_redis_goes_and_comes_back() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let _task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
+    redis.wait_for_subscribers("in", 1);
+    let redis = Redis::start_on(redis.stop());
+    redis.wait_for_subscribers("in", 1);
+    redis.cli(&["publish", "in", "again"]);
+    wait_for_list(&redis, "out", &["again"]);
+}
+
+#[test]
+fn an_app_may_start_before_its_redis_does() {
+    let port = Redis::start().stop();
+    let containerd = Containerd::v2();
+    let _task = containerd.serve("early", &sink(&format!("redis://127.0.0.1:{port}"), "redis-sink", ""));
+    Redis::start_on(port).wait_for_subscribers("in", 1);
+}
+
+#[test]
+fn http_and_redis_triggers_run_in_one_app() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let http = "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hello\"\n[component.hello]\nsource = \"hello-p2.wasm\"\n";
+    let task = containerd.serve("both", &sink(&redis.address(), "redis-sink", http).guest("hello-p2"));
+    assert_eq!(task.get("/").status, 200);
+    redis.wait_for_subscribers("in", 1);
+    redis.cli(&["publish", "in", "message"]);
+    wait_for_list(&redis, "out", &["message"]);
+}
