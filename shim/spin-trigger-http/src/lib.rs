@@ -1,1 +1,25 @@
 //! The HTTP trigger: accept, route, handle, answer, drain.
+//!
+//! [`Server::bind`] compiles the routes, checks that every component can answer, and binds the port; what is wrong with an
+//! app is said there. [`Server::run`] serves until it is told to drain. The guest is called through `spin-runtime`.
+
+mod answer;
+mod app;
+mod body;
+mod chaining;
+mod config;
+mod connection;
+mod error;
+mod headers;
+mod reserved;
+mod route;
+mod router;
+mod server;
+mod settings;
+mod watch;
+mod worker;
+
+pub use error::Error;
+pub use route::PatternError;
+pub use server::{Drained, Server};
+pub use settings::{LINGER_QUIET, Settings};

@@ -1,0 +1,156 @@
+//! The app as the server sees it: its routes, who answers them, and how much is in work.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use spin_runtime::http::{HttpHandler, HttpOptions};
+use spin_runtime::{Component, Runtime};
+
+use crate::config::{self, StaticResponse, Trigger};
+use crate::error::Error;
+use crate::reserved;
+use crate::router::Router;
+use crate::settings::Settings;
+
+thread_local! {
+    /// Which worker this thread is; threads that are none count as the first.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes the current thread that worker.
+pub(crate) fn become_worker(index: usize) {
+    WORKER.set(index);
+}
+
+/// What a route leads to.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The component's index.
+    Component(usize),
+    Static(StaticResponse),
+}
+
+/// Everything a connection needs; one for the whole server.
+pub(crate) struct App {
+    pub router: Router<Target>,
+    /// Indices by component id, private components among them.
+    pub components: BTreeMap<String, usize>,
+    /// By worker, then by component: an instance stays on the runtime that made it.
+    handlers: Vec<Vec<HttpHandler>>,
+    pub info: Bytes,
+    pub settings: Settings,
+    in_work: AtomicUsize,
+    draining: AtomicBool,
+    started: Instant,
+    /// Milliseconds after `started`; kept only while draining.
+    last_request: AtomicU64,
+}
+
+impl App {
+    pub fn new(runtime: &Runtime, settings: Settings) -> Result<Self, Error> {
+        let app = runtime.app();
+        config::check_app(app.trigger_metadata("http"))?;
+        let mut router = Router::new();
+        let mut components: Vec<Arc<Component>> = Vec::new();
+        let mut indices = BTreeMap::new();
+        for trigger in app.triggers_of("http") {
+            let Trigger { id, route, target } = Trigger::parse(&trigger.id, &trigger.trigger_config)?;
+            let target = match target {
+                config::Target::Static(response) => Target::Static(response),
+                config::Target::Component(name) => {
+                    let component = runtime.component(&name);
+                    let component =
+                        component.ok_or_else(|| Error::NoSuchComponent { trigger: id.clone(), component: name.clone() })?;
+                    Target::Component(*indices.entry(name).or_insert_with(|| {
+                        components.push(component.clone());
+                        components.len() - 1
+                    }))
+                }
+            };
+            add_route(&mut router, &id, route, target)?;
+        }
+        let options = || HttpOptions { timeout: settings.request_timeout, reuse: settings.reuse.clone() };
+        let handlers = |_| components.iter().map(|component| component.http_handler(options())).collect::<Result<_, _>>();
+        Ok(Self {
+            router,
+            components: indices,
+            handlers: (0..settings.workers.max(1)).map(handlers).collect::<Result<_, _>>()?,
+            info: reserved::info(&app.metadata),
+            settings,
+            in_work: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            last_request: AtomicU64::new(0),
+        })
+    }
+
+    /// The component's handler on this thread's runtime.
+    pub fn handler(&self, component: usize) -> &HttpHandler {
+        &self.handlers[WORKER.get()][component]
+    }
+
+    /// Counts a request in, unless too many are in work or waiting already.
+    pub fn begin(self: &Arc<Self>) -> Option<InWork> {
+        let guard = InWork(self.clone());
+        let before = self.in_work.fetch_add(1, Ordering::Relaxed);
+        (before < self.settings.max_requests).then_some(guard)
+    }
+
+    /// Requests in work and waiting.
+    pub fn in_work(&self) -> usize {
+        self.in_work.load(Ordering::Relaxed)
+    }
+
+    /// From now on the server answers as one that goes away.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// Whether the server goes away. A draining server notes the time of each request that asks.
+    pub fn draining(&self) -> bool {
+        let draining = self.draining.load(Ordering::Relaxed);
+        if draining {
+            self.touch();
+        }
+        draining
+    }
+
+    fn touch(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_request.store(now, Ordering::Relaxed);
+    }
+
+    /// How long ago the draining server was last asked for anything.
+    pub fn quiet(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_request.load(Ordering::Relaxed)))
+    }
+}
+
+/// A request that counts as in work until this is dropped.
+pub(crate) struct InWork(Arc<App>);
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.0.in_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn add_route(router: &mut Router<Target>, trigger: &str, route: Option<String>, target: Target) -> Result<(), Error> {
+    let Some(route) = route else { return Ok(()) };
+    if format!("/{}", route.trim_start_matches('/')).starts_with(reserved::PREFIX) {
+        log::warn!("route '{route}' of HTTP trigger '{trigger}' is never reached: {} belongs to the host", reserved::PREFIX);
+    }
+    let replaced = router.add(&route, target);
+    match replaced.map_err(|reason| Error::Route { trigger: trigger.to_owned(), route: route.clone(), reason })? {
+        Some(loser) => {
+            log::warn!("route '{}' is given twice: HTTP trigger '{trigger}', the last one, answers it", loser.written())
+        }
+        None => log::debug!("route '{route}' belongs to HTTP trigger '{trigger}'"),
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Requests from one component of the app to another, or to the app itself, without a network between them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::BodyExt;
+use spin_runtime::http::{BodyError, WasiBody};
+use spin_runtime::{InternalHandler, InternalTarget};
+
+use crate::answer;
+use crate::app::App;
+use crate::body::AnswerBody;
+use crate::headers;
+use crate::router::Router;
+
+/// What guests are told instead of a client's address.
+const NO_CLIENT: HeaderValue = HeaderValue::from_static("0.0.0.0:0");
+
+/// Answers what the app's own components ask; it does not keep the server alive.
+pub(crate) struct Chaining {
+    app: Weak<App>,
+    /// Whom a request to `http://self` is for.
+    own: Option<Authority>,
+    /// `/...`: the route that a component is told when it was addressed by its id.
+    everything: Router<()>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, BodyError>> + Send>>;
+
+impl Chaining {
+    pub fn new(app: &Arc<App>, listening: SocketAddr) -> Self {
+        let mut everything = Router::new();
+        let added = everything.add("/...", ());
+        debug_assert!(added.is_ok(), "a wildcard alone is a route");
+        Self { app: Arc::downgrade(app), own: Authority::try_from(reachable(listening).to_string()).ok(), everything }
+    }
+
+    fn to_component(&self, app: Arc<App>, id: &str, request: Request<WasiBody>) -> Result<Answer, BodyError> {
+        let component = *app.components.get(id).ok_or(BodyError::DestinationNotFound)?;
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove(HOST);
+        let uri = headers::absolute_uri(&parts.uri, &parts.headers).map_err(|_| BodyError::HttpRequestUriInvalid)?;
+        let found = self.everything.find(uri.path()).ok_or(BodyError::HttpRequestUriInvalid)?;
+        headers::set(&mut parts.headers, &uri, &found, &NO_CLIENT).map_err(|_| BodyError::HttpRequestUriInvalid)?;
+        parts.uri = uri;
+        let request = Request::from_parts(parts, body);
+        Ok(Box::pin(async move { Ok(boxed(answer::guest(&app, component, request).await)) }))
+    }
+
+    fn to_self(&self, app: Arc<App>, request: Request<WasiBody>) -> Result<Answer, BodyError> {
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove(HOST);
+        let mut uri = parts.uri.into_parts();
+        uri.scheme = Some(http::uri::Scheme::HTTP);
+        uri.authority = self.own.clone();
+        parts.uri = Uri::from_parts(uri).map_err(|_| BodyError::HttpRequestUriInvalid)?;
+        Ok(Box::pin(async move { Ok(boxed(answer::routed(&app, parts, body, &NO_CLIENT).await)) }))
+    }
+}
+
+impl InternalHandler for Chaining {
+    fn handle(&self, target: InternalTarget<'_>, request: Request<WasiBody>) -> Answer {
+        let answer = match (self.app.upgrade(), target) {
+            (None, _) => Err(BodyError::DestinationUnavailable),
+            (Some(app), InternalTarget::Component(id)) => self.to_component(app, id, request),
+            (Some(app), InternalTarget::SelfApp) => self.to_self(app, request),
+        };
+        answer.unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
+    }
+}
+
+fn boxed(response: Response<AnswerBody>) -> Response<WasiBody> {
+    response.map(BodyExt::boxed_unsync)
+}
+
+/// An address under which a listener on all addresses reaches itself.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}

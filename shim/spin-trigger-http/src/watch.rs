@@ -1,0 +1,203 @@
+//! What a connection is doing, so that one that does nothing, or does it too slowly, can be ended.
+//!
+//! Nothing is timed per request: the connection notes when it last changed what it does, and one timer per connection looks
+//! at the notes from time to time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::settings::Settings;
+
+/// A moment that has not come.
+const NEVER: u64 = u64::MAX;
+
+/// The notes; moments are milliseconds since the connection was accepted.
+pub(crate) struct Activity {
+    accepted: Instant,
+    /// Requests whose answer has not been sent yet.
+    in_work: AtomicUsize,
+    /// When the last of them was done.
+    idle_since: AtomicU64,
+    /// When the first byte of the next head came.
+    head_since: AtomicU64,
+    /// Since when the client has not taken what it is sent.
+    blocked_since: AtomicU64,
+}
+
+/// What is to become of the connection.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Look again after this time.
+    Keep(Duration),
+    /// Nothing has been asked for a long time: part as friends.
+    Retire,
+    /// The client is too slow: part at once.
+    Cut(&'static str),
+}
+
+impl Activity {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            accepted: Instant::now(),
+            in_work: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(NEVER),
+            blocked_since: AtomicU64::new(NEVER),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    /// Notes that a request's head is complete; the answer holds on to the result.
+    pub fn begin(self: &Arc<Self>) -> Request {
+        self.in_work.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(NEVER, Ordering::Relaxed);
+        Request(self.clone())
+    }
+
+    fn read(&self) {
+        if self.in_work.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn wrote(&self, pending: bool) {
+        if !pending {
+            self.blocked_since.store(NEVER, Ordering::Relaxed);
+        } else if self.blocked_since.load(Ordering::Relaxed) == NEVER {
+            self.blocked_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Judges the connection by the notes.
+    pub fn judge(&self, settings: &Settings) -> Verdict {
+        let now = self.now();
+        let since = |moment: &AtomicU64| match moment.load(Ordering::Relaxed) {
+            NEVER => None,
+            moment => Some(Duration::from_millis(now.saturating_sub(moment))),
+        };
+        if since(&self.blocked_since).is_some_and(|blocked| blocked >= settings.stall_timeout) {
+            return Verdict::Cut("the client takes no more of its answer");
+        }
+        if self.in_work.load(Ordering::Relaxed) > 0 {
+            return Verdict::Keep(settings.head_timeout.min(settings.stall_timeout));
+        }
+        if since(&self.head_since).is_some_and(|waiting| waiting >= settings.head_timeout) {
+            return Verdict::Cut("the client does not finish its request's head");
+        }
+        let idle = since(&self.idle_since).unwrap_or_default();
+        if idle >= settings.idle_timeout {
+            return Verdict::Retire;
+        }
+        Verdict::Keep(settings.head_timeout.min(settings.idle_timeout - idle).max(Duration::from_millis(1)))
+    }
+}
+
+/// A request in work on a connection, until this is dropped.
+pub(crate) struct Request(Arc<Activity>);
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
+        self.0.in_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes what happens on it.
+pub(crate) struct Watched {
+    pub stream: TcpStream,
+    pub activity: Arc<Activity>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if polled.is_ready() {
+            self.activity.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.activity.wrote(polled.is_pending());
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.activity.wrote(polled.is_pending());
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(milliseconds: u64) -> Settings {
+        let limit = Duration::from_millis(milliseconds);
+        Settings { head_timeout: limit, idle_timeout: limit, stall_timeout: limit, ..Settings::default() }
+    }
+
+    #[test]
+    fn a_connection_at_work_is_kept_however_long_it_takes() {
+        let activity = Activity::new();
+        let request = activity.begin();
+        assert!(matches!(activity.judge(&settings(0)), Verdict::Keep(_)));
+        drop(request);
+        assert_eq!(activity.judge(&settings(0)), Verdict::Retire);
+    }
+
+    #[test]
+    fn a_connection_without_requests_is_retired() {
+        let activity = Activity::new();
+        assert!(matches!(activity.judge(&settings(60_000)), Verdict::Keep(_)));
+        let short = Settings { idle_timeout: Duration::ZERO, ..settings(60_000) };
+        assert_eq!(activity.judge(&short), Verdict::Retire);
+    }
+
+    #[test]
+    fn half_a_head_is_cut_after_its_own_limit() {
+        let activity = Activity::new();
+        activity.read();
+        let short = Settings { head_timeout: Duration::ZERO, ..settings(60_000) };
+        assert!(matches!(activity.judge(&short), Verdict::Cut(_)));
+        let _request = activity.begin();
+        assert!(matches!(activity.judge(&short), Verdict::Keep(_)));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_cut() {
+        let activity = Activity::new();
+        let _request = activity.begin();
+        activity.wrote(true);
+        let short = Settings { stall_timeout: Duration::ZERO, ..settings(60_000) };
+        assert!(matches!(activity.judge(&short), Verdict::Cut(_)));
+        activity.wrote(false);
+        assert!(matches!(activity.judge(&settings(60_000)), Verdict::Keep(_)));
+    }
+}

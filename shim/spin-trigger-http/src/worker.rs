@@ -1,0 +1,124 @@
+//! The runtimes that serve connections: one per core, each with connections and instances of its own.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{self, App};
+use crate::connection;
+
+/// A connection on its way to a worker; it no longer belongs to the runtime that accepted it.
+pub(crate) struct Accepted {
+    pub stream: TcpStream,
+    pub client: SocketAddr,
+    /// Its place among all connections.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// The server's end of a worker.
+pub(crate) struct Worker {
+    connections: mpsc::UnboundedSender<Accepted>,
+    open: Arc<AtomicUsize>,
+    done: oneshot::Receiver<()>,
+}
+
+/// What ends the work: first gently, then at once.
+#[derive(Clone, Default)]
+pub(crate) struct Ending {
+    pub close: CancellationToken,
+    pub abort: CancellationToken,
+}
+
+impl Worker {
+    /// Starts a worker on a thread of its own.
+    pub fn on_thread(app: Arc<App>, index: usize, ending: Ending) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (worker, work) = Self::prepare(app, ending);
+        std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
+            app::become_worker(index);
+            runtime.block_on(work);
+        })?;
+        Ok(worker)
+    }
+
+    /// Starts a worker on the runtime of the caller.
+    pub fn here(app: Arc<App>, ending: Ending) -> Self {
+        let (worker, work) = Self::prepare(app, ending);
+        tokio::spawn(work);
+        worker
+    }
+
+    fn prepare(app: Arc<App>, ending: Ending) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (connections, accepted) = mpsc::unbounded_channel();
+        let (finished, done) = oneshot::channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let work = work(app, accepted, open.clone(), ending);
+        let worker = Self { connections, open, done };
+        (worker, async move {
+            work.await;
+            let _ = finished.send(());
+        })
+    }
+
+    /// How many connections it has.
+    pub fn load(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Gives it one more; they are bounded by their places.
+    pub fn serve(&self, accepted: Accepted) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        // A worker ends only after the server has let go of it.
+        let _ = self.connections.send(accepted);
+    }
+
+    /// No more connections will come; returns once the worker has done with those it has.
+    pub async fn finish(self) {
+        drop(self.connections);
+        let _ = self.done.await;
+    }
+}
+
+async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, ending: Ending) {
+    let protocol = Arc::new(connection::protocol(&app.settings));
+    let mut connections = JoinSet::new();
+    let mut coming = true;
+    while coming || !connections.is_empty() {
+        tokio::select! {
+            next = accepted.recv(), if coming => match next {
+                None => coming = false,
+                Some(Accepted { stream, client, place }) => {
+                    let place = Place { open: open.clone(), _permit: place };
+                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+                    let serving = connection::serve(app.clone(), protocol.clone(), stream, client, ending.close.clone());
+                    connections.spawn(async move {
+                        serving.await;
+                        drop(place);
+                    });
+                }
+            },
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    log::error!("a connection ended in a fault of the host: {error}");
+                }
+            }
+            () = ending.abort.cancelled() => return,
+        }
+    }
+}
+
+struct Place {
+    open: Arc<AtomicUsize>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
