@@ -1,0 +1,96 @@
+//! Archive layers: a tar file, compressed, of static files.
+//!
+//! `spin registry push` makes them where an app has more files than a registry allows layers, or where `SPIN_OCI_ARCHIVE_LAYERS` is set.
+//! The locked app lists each file with the digest of its own content and knows nothing of archives; Spin unpacks every archive and files
+//! what it finds by digest. So the names in an archive mean nothing to us, but one that tries to escape has a reason to, and is refused.
+
+use std::io::Read;
+use std::path::Component;
+
+use flate2::read::MultiGzDecoder;
+use tar::{Archive, EntryType};
+
+use crate::blobs::Descriptor;
+use crate::root::MAX_ENTRIES;
+use crate::{Blobs, OciError};
+
+/// The largest archive as stored, in bytes.
+const MAX_PACKED_BYTES: u64 = 2 << 30;
+/// All that may come out of one archive, headers and padding included: a bomb ends here.
+const MAX_UNPACKED_BYTES: u64 = 4 << 30;
+
+/// Reads an archive from its layer, giving each regular file to `file`, and checks the layer's digest at the end: what came out before is
+/// not to be believed until this returns (files are found by their own digest, so nothing false was taken).
+pub(crate) fn read(
+    descriptor: &Descriptor,
+    blobs: &(dyn Blobs + Send + Sync),
+    file: &mut dyn FnMut(&mut dyn Read) -> Result<(), OciError>,
+) -> Result<(), OciError> {
+    if descriptor.size > MAX_PACKED_BYTES {
+        return Err(OciError::TooLarge { what: descriptor.digest.to_string(), limit: MAX_PACKED_BYTES });
+    }
+    let mut blob = descriptor.open(blobs)?;
+    let entries = read_entries(&mut blob, MAX_UNPACKED_BYTES, &descriptor.digest.to_string(), file);
+    // A wrong digest explains whatever else went wrong.
+    blob.verify(descriptor)?;
+    entries
+}
+
+fn read_entries(
+    blob: &mut dyn Read,
+    limit: u64,
+    digest: &str,
+    file: &mut dyn FnMut(&mut dyn Read) -> Result<(), OciError>,
+) -> Result<(), OciError> {
+    let refuse = |entry: &str, reason: String| OciError::Archive { digest: digest.to_owned(), entry: entry.to_owned(), reason };
+    let mut archive = Archive::new(Limited { inner: MultiGzDecoder::new(blob), left: limit });
+    // `raw`: an extension header is an entry of its own then, so that none is read into memory at the size it claims.
+    let entries = archive.entries().map_err(|error| refuse("", error.to_string()))?.raw(true);
+    for (count, entry) in entries.enumerate() {
+        let mut entry = entry.map_err(|error| refuse("", format!("can't be read: {error}")))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if count >= MAX_ENTRIES {
+            return Err(refuse(&name, format!("is beyond the {MAX_ENTRIES} entries allowed")));
+        }
+        check_name(&entry).map_err(|reason| refuse(&name, reason.to_owned()))?;
+        match entry.header().entry_type() {
+            EntryType::Regular | EntryType::Continuous => file(&mut entry)?,
+            EntryType::Directory | EntryType::GNULongName | EntryType::XHeader | EntryType::XGlobalHeader => {}
+            EntryType::Symlink | EntryType::Link => return Err(refuse(&name, "is a link".to_owned())),
+            kind => return Err(refuse(&name, format!("is neither a file nor a directory, but {kind:?}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The error of an archive that ends too early, is not one, or is too large once unpacked.
+pub(crate) fn unreadable(descriptor: &Descriptor, error: std::io::Error) -> OciError {
+    OciError::Archive { digest: descriptor.digest.to_string(), entry: String::new(), reason: format!("can't be read: {error}") }
+}
+
+fn check_name(entry: &tar::Entry<'_, impl Read>) -> Result<(), &'static str> {
+    let Ok(path) = entry.path() else { return Err("has a name that can't be read") };
+    for component in path.components() {
+        match component {
+            Component::Normal(_) | Component::CurDir => {}
+            Component::ParentDir => return Err("leads out of the archive"),
+            Component::RootDir | Component::Prefix(_) => return Err("is absolute"),
+        }
+    }
+    Ok(())
+}
+
+/// Fails, other than `Take`, once the limit is passed.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let over = || std::io::Error::new(std::io::ErrorKind::FileTooLarge, "it unpacks to more than is allowed");
+        self.left = self.left.checked_sub(read as u64).ok_or_else(over)?;
+        Ok(read)
+    }
+}

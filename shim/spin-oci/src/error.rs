@@ -1,0 +1,169 @@
+//! What can be wrong with an image, each as a sentence for the person who made it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An image, or an app on its way into one, that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OciError {
+    /// A plain image without a manifest.
+    #[error("the image has no /spin.toml")]
+    NoManifest,
+    /// The manifest or the locked app is wrong.
+    #[error("{0}")]
+    App(#[from] spin_app::Error),
+    /// A component that needs others composed into it.
+    #[error(
+        "component {component:?} has dependencies that are not composed into it: push the app with `spin registry push`, which composes"
+    )]
+    Dependencies {
+        /// The component.
+        component: String,
+    },
+    /// A component's source that can't be had from an image.
+    #[error("component {component:?} has no wasm in the image: {reason}")]
+    NoSource {
+        /// The component.
+        component: String,
+        /// What its source is instead.
+        reason: &'static str,
+    },
+    /// A component's wasm that is not there or can't be opened.
+    #[error("component {component:?}: can't read its wasm {path:?}: {error}")]
+    Wasm {
+        /// The component.
+        component: String,
+        /// As the manifest has it.
+        path: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Not a wasm file, told by its first bytes.
+    #[error("component {component:?}: {path:?} is not a wasm file")]
+    NotWasm {
+        /// The component.
+        component: String,
+        /// As the manifest has it, or the layer's digest.
+        path: String,
+    },
+    /// Larger than its limit, or than it says.
+    #[error("{what} is larger than the {limit} bytes allowed")]
+    TooLarge {
+        /// The path, the digest, the mount.
+        what: String,
+        /// In bytes.
+        limit: u64,
+    },
+    /// An entry of `files` that can't be resolved.
+    #[error("component {component:?}: files entry {entry:?}: {reason}")]
+    Files {
+        /// The component.
+        component: String,
+        /// As the manifest has it.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A path of a file of a component that leads elsewhere.
+    #[error("{place}: {path:?} is not a path inside the app: {reason}")]
+    Path {
+        /// The component, or the archive.
+        place: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The image's manifest is not one.
+    #[error("the image's manifest is malformed: {0}")]
+    ImageManifest(String),
+    /// A manifest without anything of Spin's in it.
+    #[error("the image holds neither a Spin app nor a single wasm layer")]
+    NotAnApp,
+    /// Not `sha256:` and 64 hexadecimal digits.
+    #[error("{0:?} is not a sha256 digest")]
+    Digest(String),
+    /// Content that the app needs and the image's manifest does not list.
+    #[error("{place}: no layer of the image has the content {digest}")]
+    MissingLayer {
+        /// The component and the file.
+        place: String,
+        /// What was looked for.
+        digest: String,
+    },
+    /// A blob that can't be read.
+    #[error("can't read {digest}: {error}")]
+    Blob {
+        /// The blob.
+        digest: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Content that is not what its digest says.
+    #[error("the content of {what} is not what the image says: expected {expected}, found {found}")]
+    Corrupt {
+        /// The path, or the layer.
+        what: String,
+        /// The digest, or the size, the image has.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// An archive layer with something in it that no such layer may have.
+    #[error("the archive {digest} is refused: {entry:?} {reason}")]
+    Archive {
+        /// The layer.
+        digest: String,
+        /// The entry's path.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of an app, or of the tree made for it.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// An app that can't be made into an image.
+    #[error("{place}: {reason}")]
+    Pack {
+        /// The component, the field.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl OciError {
+    /// The exit code of an app that can't be loaded for this reason (docs/operations.md).
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::NoManifest
+            | Self::App(_)
+            | Self::Dependencies { .. }
+            | Self::Files { .. }
+            | Self::Path { .. }
+            | Self::Pack { .. }
+            | Self::NotAnApp => 64,
+            Self::NoSource { .. } | Self::Wasm { .. } | Self::NotWasm { .. } => 65,
+            Self::TooLarge { .. }
+            | Self::ImageManifest(_)
+            | Self::Digest(_)
+            | Self::MissingLayer { .. }
+            | Self::Blob { .. }
+            | Self::Corrupt { .. }
+            | Self::Archive { .. }
+            | Self::File { .. } => 68,
+        }
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
+        Self::File { path: path.into(), error: error.into() }
+    }
+}

@@ -1,0 +1,3 @@
+//! `spin-oci`: packs, pushes and shows OCI images of Spin apps.
+
+fn main() {}

@@ -1,0 +1,90 @@
+//! Plain images: a root file system with `/spin.toml` and what it refers to.
+//!
+//! Whole directories are mounted as they are; single files, globs and exclusions make a tree of their own.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::os::fd::BorrowedFd;
+
+use spin_app::{Error as AppError, FileMount, FilePatterns, LockedComponent, ManifestApp, lock_manifest};
+
+use crate::pattern::{plain, resolve};
+use crate::root::Root;
+use crate::tree::Source;
+use crate::{Digest, FileTree, Files, LoadedApp, MAX_TREE_BYTES, OciError, Wasm};
+
+/// The largest manifest.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
+
+/// Loads an app from an image's root file system; wasm and files are hashed, and read only when they are wanted.
+pub fn load_rootfs(root: BorrowedFd<'_>) -> Result<LoadedApp, OciError> {
+    let root = Root::confined(root).map_err(|error| OciError::file("/", error))?;
+    let ManifestApp { app, files: patterns } = read_manifest(&root)?;
+    let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
+    for component in &app.components {
+        crate::check_composed(component)?;
+        components.insert(component.id.clone(), wasm(&root, component)?);
+        let mounted = match patterns.get(&component.id) {
+            Some(patterns) => mount(&root, &component.id, patterns)?,
+            None => Files::None,
+        };
+        files.insert(component.id.clone(), mounted);
+    }
+    Ok(LoadedApp { app, components, files })
+}
+
+/// Reads and locks `spin.toml` at the root.
+pub(crate) fn read_manifest(root: &Root) -> Result<ManifestApp, OciError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => OciError::NoManifest,
+        _ => OciError::file("spin.toml", error),
+    };
+    let mut bytes = Vec::new();
+    let file = root.open_file("spin.toml").map_err(failed)?;
+    file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > MAX_MANIFEST_BYTES {
+        return Err(AppError::TooLarge { what: "spin.toml", size: bytes.len(), limit: MAX_MANIFEST_BYTES }.into());
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        AppError::Manifest { line, column: 1, message: "this line is not UTF-8".to_owned() }
+    })?;
+    Ok(lock_manifest(&text)?)
+}
+
+/// The wasm of a component, by the path in its source.
+pub(crate) fn wasm(root: &Root, component: &LockedComponent) -> Result<Wasm, OciError> {
+    let Some(path) = &component.source.content.source else {
+        return Err(OciError::NoSource { component: component.id.clone(), reason: "its source is not a file" });
+    };
+    let file = root.open_file(plain(path)).map_err(|error| OciError::Wasm {
+        component: component.id.clone(),
+        path: path.clone(),
+        error,
+    })?;
+    Wasm::of_file(&component.id, path, file)
+}
+
+fn mount(root: &Root, component: &str, patterns: &FilePatterns) -> Result<Files, OciError> {
+    if let [FileMount::Placement { source, destination }] = patterns.mounts.as_slice()
+        && patterns.exclude.is_empty()
+        && destination.trim_matches('/').is_empty()
+        && let Ok(directory) = root.open_directory(plain(source))
+    {
+        return Ok(Files::Directory(directory));
+    }
+    let tree = tree(root, component, patterns)?;
+    Ok(if tree.is_empty() { Files::None } else { Files::Tree(tree) })
+}
+
+/// Finds and hashes the files of a component.
+pub(crate) fn tree(root: &Root, component: &str, patterns: &FilePatterns) -> Result<FileTree, OciError> {
+    let (mut tree, mut left) = (FileTree::default(), MAX_TREE_BYTES);
+    for file in resolve(root, component, patterns)? {
+        let opened = root.open_file(&file.source).map_err(|error| OciError::file(&file.source, error))?;
+        let (digest, size) = Digest::of_reader(opened, left).map_err(|error| OciError::file(&file.source, error))?;
+        left -= size;
+        tree.insert(component, &file.path, digest, Source::File(root.clone(), file.source))?;
+    }
+    Ok(tree)
+}

@@ -1,0 +1,238 @@
+//! The files of a component, assembled from wherever they are, and put into a directory once per node.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::archive;
+use crate::blobs::{Descriptor, SharedBlobs};
+use crate::digest::Hashing;
+use crate::root::{MAX_ENTRIES, Root};
+use crate::{Digest, OciError};
+
+/// All files of a component together, in bytes.
+pub const MAX_TREE_BYTES: u64 = 4 << 30;
+/// What the kernel allows a path and a name in it to be, in bytes.
+const MAX_PATH: usize = 4095;
+const MAX_NAME: usize = 255;
+
+/// The files a component sees.
+pub enum Files {
+    /// None.
+    None,
+    /// One existing directory, whole, as the guest's `/`.
+    Directory(OwnedFd),
+    /// An assembled tree, to be materialised.
+    Tree(FileTree),
+}
+
+/// Files by path, each known by its digest; nothing is copied before `materialise`.
+#[derive(Clone, Default)]
+pub struct FileTree {
+    files: BTreeMap<String, TreeFile>,
+    archives: Vec<Descriptor>,
+    blobs: Option<SharedBlobs>,
+}
+
+#[derive(Clone)]
+struct TreeFile {
+    digest: Digest,
+    source: Source,
+}
+
+#[derive(Clone)]
+pub(crate) enum Source {
+    Bytes(Arc<[u8]>),
+    File(Root, String),
+    Blob(Descriptor),
+    /// In one of the tree's archives: which one, only reading them tells.
+    Archived,
+}
+
+impl FileTree {
+    pub(crate) fn of_blobs(blobs: SharedBlobs, archives: Vec<Descriptor>) -> Self {
+        Self { files: BTreeMap::new(), archives, blobs: Some(blobs) }
+    }
+
+    /// Adds a file, or replaces the one at that path: of two mounts of one path, Spin shows the later.
+    pub(crate) fn insert(&mut self, component: &str, path: &str, digest: Digest, source: Source) -> Result<(), OciError> {
+        check_path(component, path)?;
+        self.files.insert(path.to_owned(), TreeFile { digest, source });
+        match self.files.len() > MAX_ENTRIES {
+            true => Err(OciError::TooLarge {
+                what: format!("the list of files of component {component:?}"),
+                limit: MAX_ENTRIES as u64,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is no file in it.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The paths, relative to the guest's root, and the digests, sorted.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Digest)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), &file.digest))
+    }
+
+    /// Names the tree by its content: the same key, the same files. Usable as a file name.
+    pub fn key(&self) -> String {
+        // Paths hold no NUL, so that no two lists make one text.
+        let list: String = self.files().map(|(path, digest)| format!("{path}\0{digest}\0")).collect();
+        Digest::of(list.as_bytes()).hex().to_owned()
+    }
+
+    /// Makes the directory `into` hold the tree, unless it exists. It appears whole or not at all, however many pods do the same at once.
+    pub fn materialise(&self, into: &Path) -> Result<(), OciError> {
+        if into.exists() {
+            return Ok(());
+        }
+        let parent = into.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(|error| OciError::file(parent, error))?;
+        let staging =
+            tempfile::Builder::new().prefix(".tree-").tempdir_in(parent).map_err(|error| OciError::file(parent, error))?;
+        let tree = staging.path().join("tree");
+        make_directory(&tree)?;
+        self.fill(&tree)?;
+        // Once per node and tree: after a crash a renamed, but empty tree would stay for ever.
+        let synced = File::open(&tree).and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
+        synced.map_err(|error| OciError::file(&tree, error))?;
+        match fs::rename(&tree, into) {
+            Err(_) if into.exists() => Ok(()),
+            renamed => renamed.map_err(|error| OciError::file(into, error)),
+        }
+    }
+
+    fn fill(&self, tree: &Path) -> Result<(), OciError> {
+        let mut budget = MAX_TREE_BYTES;
+        let mut archived: HashMap<&Digest, Vec<&str>> = HashMap::new();
+        for (path, file) in &self.files {
+            make_parents(tree, path)?;
+            let target = tree.join(path);
+            let written = match &file.source {
+                Source::Bytes(bytes) => copy(&mut bytes.as_ref(), &target, budget, |error| OciError::file(path, error))?,
+                Source::File(root, source) => {
+                    let failed = |error| OciError::file(source, error);
+                    copy(&mut root.open_file(source).map_err(failed)?, &target, budget, failed)?
+                }
+                Source::Blob(descriptor) => {
+                    copy(&mut descriptor.open(self.blobs()?)?, &target, budget, |error| descriptor.unreadable(error))?
+                }
+                Source::Archived => {
+                    archived.entry(&file.digest).or_default().push(path);
+                    continue;
+                }
+            };
+            check(path, &file.digest, &written.0)?;
+            budget -= written.1;
+        }
+        self.unpack(tree, archived, budget)
+    }
+
+    /// Reads the archives until every file that is still missing was found.
+    fn unpack(&self, tree: &Path, mut wanted: HashMap<&Digest, Vec<&str>>, mut budget: u64) -> Result<(), OciError> {
+        let scratch = tree.with_extension("entry");
+        for descriptor in &self.archives {
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            archive::read(descriptor, self.blobs()?, &mut |entry| {
+                let failed = |error| OciError::file(&scratch, error);
+                let (digest, _) = copy(entry, &scratch, budget, |error| archive::unreadable(descriptor, error))?;
+                for path in wanted.remove(&digest).into_iter().flatten() {
+                    let mut found = File::open(&scratch).map_err(failed)?;
+                    budget -= copy(&mut found, &tree.join(path), budget, failed)?.1;
+                }
+                fs::remove_file(&scratch).map_err(failed)
+            })?;
+        }
+        match wanted.iter().next() {
+            Some((digest, paths)) => {
+                Err(OciError::MissingLayer { place: format!("file {:?}", paths[0]), digest: digest.to_string() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn blobs(&self) -> Result<&(dyn crate::Blobs + Send + Sync), OciError> {
+        self.blobs.as_deref().ok_or(OciError::NotAnApp)
+    }
+}
+
+/// A path of a guest's file: relative, and straight down.
+fn check_path(component: &str, path: &str) -> Result<(), OciError> {
+    let refuse = |reason| Err(OciError::Path { place: format!("component {component:?}"), path: path.to_owned(), reason });
+    match path {
+        "" => return refuse("it is empty"),
+        _ if path.len() > MAX_PATH => return refuse("it is too long"),
+        _ if path.contains('\0') => return refuse("it contains a NUL byte"),
+        _ if path.starts_with('/') => return refuse("it is absolute"),
+        _ => {}
+    }
+    for name in path.split('/') {
+        match name {
+            "" | "." | ".." => return refuse("`.`, `..` and empty names are not allowed"),
+            _ if name.len() > MAX_NAME => return refuse("a name in it is too long"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check(path: &str, expected: &Digest, found: &Digest) -> Result<(), OciError> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(OciError::Corrupt { what: path.to_owned(), expected: expected.to_string(), found: found.to_string() }),
+    }
+}
+
+fn too_large() -> OciError {
+    OciError::TooLarge { what: "the files of a component".to_owned(), limit: MAX_TREE_BYTES }
+}
+
+/// Writes a new file that everybody may read, as the container's user may be anybody; no further than the budget.
+fn copy(
+    from: &mut dyn Read,
+    to: &Path,
+    budget: u64,
+    unreadable: impl Fn(io::Error) -> OciError,
+) -> Result<(Digest, u64), OciError> {
+    let failed = |error| OciError::file(to, error);
+    let mut file = Hashing::new(OpenOptions::new().write(true).create_new(true).mode(0o444).open(to).map_err(failed)?);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(file.finish()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        file.write_all(&buffer[..read]).map_err(failed)?;
+        if file.size() > budget {
+            return Err(too_large());
+        }
+    }
+}
+
+fn make_parents(tree: &Path, path: &str) -> Result<(), OciError> {
+    let mut directory = PathBuf::from(tree);
+    let Some((parents, _)) = path.rsplit_once('/') else { return Ok(()) };
+    for name in parents.split('/') {
+        directory.push(name);
+        if !directory.is_dir() {
+            make_directory(&directory)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<(), OciError> {
+    let made = fs::create_dir(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)));
+    made.map_err(|error| OciError::file(path, error))
+}
