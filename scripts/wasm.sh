@@ -34,7 +34,7 @@ build() { # TARGET MEMBER...
     (cd "$dir" && CARGO_TARGET_DIR=$out "$run" build --release --locked --target "$target" "${members[@]}")
     for member in "$@"; do
         local wasm=$out/$target/release/${member//-/_}.wasm beside=$dir/$member/$member.wasm
-        cmp -s "$wasm" "$beside" || cp "$wasm" "$beside"
+        cmp -s "$wasm" "$beside" || install -m 644 "$wasm" "$beside"
     done
 }
 

@@ -1,0 +1,29 @@
+//! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
+//! `/redis?redis://host:port` and `/tcp?1.2.3.4:80`; the last two send the request's body.
+use spin_sdk::http::{Request, Response, send};
+use spin_sdk::{http_component, redis::Connection};
+
+mod tcp;
+
+#[http_component]
+async fn outbound(request: Request) -> Response {
+    let (target, body) = (request.query(), request.body());
+    let answer = match request.path() {
+        "/fetch" => fetch(target).await,
+        "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
+        "/tcp" => tcp::talk(target, body).map(|answer| Response::new(200, answer)),
+        _ => Err("no such way out".to_owned()),
+    };
+    answer.unwrap_or_else(|reason| Response::new(502, reason))
+}
+
+async fn fetch(url: &str) -> Result<Response, String> {
+    send(Request::get(url).build()).await.map_err(|e| e.to_string())
+}
+
+fn set_and_get(address: &str, value: &[u8]) -> Result<Vec<u8>, String> {
+    let redis = Connection::open(address).map_err(|e| format!("{e:?}"))?;
+    redis.set("outbound", &value.to_vec()).map_err(|e| format!("{e:?}"))?;
+    let value = redis.get("outbound").map_err(|e| format!("{e:?}"))?;
+    value.ok_or_else(|| "nothing stored".to_owned())
+}
