@@ -48,7 +48,7 @@ pub struct LockedVariable {
 }
 
 /// One trigger: an event source bound to a component.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct LockedTrigger {
     /// Unique within the app.
     pub id: String,
@@ -56,10 +56,13 @@ pub struct LockedTrigger {
     pub trigger_type: String,
     /// The trigger type's own settings, `component` among them.
     pub trigger_config: Value,
+    /// Components to run before this one (middleware), by role.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub trigger_dependencies: Map<String, Value>,
 }
 
 /// One component: its code, its files, what it may use.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct LockedComponent {
     /// Unique within the app.
     pub id: String,
@@ -80,13 +83,16 @@ pub struct LockedComponent {
     /// Components to compose with, by import name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<String, Value>,
+    /// Components to run before this one (middleware), by role.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub trigger_dependencies: Map<String, Value>,
     /// Capabilities the host must have for this component.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub host_requirements: Map<String, Value>,
 }
 
 /// Where a component's wasm is.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct LockedSource {
     /// `application/wasm`.
     #[serde(default)]
@@ -97,7 +103,7 @@ pub struct LockedSource {
 }
 
 /// A file, or a directory mount, of a component.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct LockedFile {
     /// The bytes of the file; for a directory mount, `source` alone.
     #[serde(flatten)]
