@@ -31,7 +31,8 @@ impl Address {
         if !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Err("it must begin with redis:// or rediss://");
         }
-        let info: ConnectionInfo = text.into_connection_info().map_err(|_| "it is not redis://[user:password@]host[:port][/db]")?;
+        let info: ConnectionInfo =
+            text.into_connection_info().map_err(|_| "it is not redis://[user:password@]host[:port][/db]")?;
         let (host, port, tls) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => (host, *port, false),
             ConnectionAddr::TcpTls { host, port, insecure: false, .. } => (host, *port, true),
@@ -109,7 +110,10 @@ mod tests {
     #[test]
     fn credentials_and_database_are_kept_for_the_server() {
         let address = Address::parse("redis://me:secret@host/3").expect("valid");
-        assert_eq!((address.login().username(), address.login().password(), address.login().db()), (Some("me"), Some("secret"), 3));
+        assert_eq!(
+            (address.login().username(), address.login().password(), address.login().db()),
+            (Some("me"), Some("secret"), 3)
+        );
     }
 
     #[test]

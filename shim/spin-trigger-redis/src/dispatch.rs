@@ -55,13 +55,18 @@ impl Places {
     }
 }
 
-/// A message is handled at most once: all that can be done about a failure is to say so.
+/// A message is handled at most once: all that can be done about a failure is to say so. The runtime has already told of
+/// those that are not the guest's own words.
 fn tell(component: &str, channel: &str, error: &MessageError) {
-    let problem = match error {
-        MessageError::Guest(text) => format!("answered with an error: {text}"),
-        MessageError::Failed => "failed".to_owned(),
-        MessageError::TimedOut => "took too long".to_owned(),
-        MessageError::Overloaded => "got no instance in time".to_owned(),
-    };
-    eprintln!("component '{component}' on a message of Redis channel '{channel}': {problem}");
+    match error {
+        MessageError::Guest(text) => {
+            eprintln!("component \"{component}\" refused a message of Redis channel \"{channel}\": {text}")
+        }
+        MessageError::TimedOut => {
+            eprintln!("component \"{component}\" was ended: it took too long over a message of Redis channel \"{channel}\"")
+        }
+        MessageError::Failed | MessageError::Overloaded => {
+            log::warn!("a message of Redis channel \"{channel}\" is lost: {error}")
+        }
+    }
 }

@@ -44,8 +44,11 @@ impl Subscriber {
             let address = address.or_else(|| shared.clone()).ok_or_else(|| Error::NoAddress { trigger: id.clone() })?;
             let text = runtime.resolve(&address).await?;
             let channel = runtime.resolve(&channel).await?;
-            let address = Address::parse(&text)
-                .map_err(|reason| Error::Address { trigger: id.clone(), address: Address::redact(&text), reason })?;
+            let address = Address::parse(&text).map_err(|reason| Error::Address {
+                trigger: id.clone(),
+                address: Address::redact(&text),
+                reason,
+            })?;
             let missing = || Error::NoSuchComponent { trigger: id.clone(), component: component.clone() };
             let guest = runtime.component(&component).ok_or_else(missing)?;
             let handler = guest.message_handler(MessageOptions { timeout: settings.message_timeout })?;

@@ -1,0 +1,94 @@
+use serde_json::{Value, json};
+
+use crate::client::{get, request};
+use crate::fixture::{serve, serve_everything, settings};
+
+#[tokio::test]
+async fn components_of_wasi_0_2_and_0_3_answer_in_one_app() {
+    let triggers = json!([{"route": "/two", "component": "hello-p2"}, {"route": "/three", "component": "hello-p3"}]);
+    let running = serve(&["hello-p2", "hello-p3"], triggers).await;
+    assert_eq!(get(running.address, "/two").await.told(), (200, "hello"));
+    assert_eq!(get(running.address, "/three").await.told(), (200, "hello"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn the_guest_sees_the_request_and_what_the_host_adds() {
+    let running = serve(&["probe-http"], json!([{"route": "/base/:path_segment/...", "component": "probe-http"}])).await;
+    let forged = "spin-path-match-admin: yes\r\nspin-client-addr: 9.9.9.9:9\r\naccept: */*\r\n";
+    let answer = request(running.address, "POST", "/base/path/rest?key=value", forged, "content").await;
+    let seen: Value = serde_json::from_str(&answer.body).expect("the probe answers JSON");
+    assert_eq!([&seen["method"], &seen["body"]], ["POST", "content"]);
+    let mut headers: Vec<(String, String)> = serde_json::from_value(seen["headers"].clone()).expect("pairs of text");
+    headers.sort();
+    let client = headers.iter().position(|(name, _)| name == "spin-client-addr").map(|at| headers.remove(at).1);
+    assert!(client.is_some_and(|client| client.starts_with("127.0.0.1:")));
+    let expected = [
+        ("accept", "*/*"),
+        ("content-length", "7"),
+        ("host", "test"),
+        ("spin-base-path", "/"),
+        ("spin-component-route", "/base/:path_segment"),
+        ("spin-full-url", "http://test/base/path/rest?key=value"),
+        ("spin-matched-route", "/base/:path_segment/..."),
+        ("spin-path-info", "/rest"),
+        ("spin-path-match-path-segment", "path"),
+        ("spin-raw-component-route", "/base/:path_segment/..."),
+    ];
+    assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_traps_or_exits_is_an_empty_500_and_nothing_else() {
+    let running = serve_everything("probe-http", settings()).await;
+    assert_eq!(get(running.address, "/?trap").await.told(), (500, ""));
+    assert_eq!(get(running.address, "/?exit").await.told(), (500, ""));
+    assert_eq!(get(running.address, "/?stdout=fine").await.told(), (200, ""));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_path_without_a_route_is_an_empty_404() {
+    let running = serve(&["hello-p2"], json!([{"route": "/hello", "component": "hello-p2"}])).await;
+    assert_eq!(get(running.address, "/hello").await.status, 200);
+    assert_eq!(get(running.address, "/hello/you").await.told(), (404, ""));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn the_hosts_own_paths_are_answered_whatever_the_routes() {
+    let running = serve_everything("hello-p2", settings()).await;
+    assert_eq!(get(running.address, "/.well-known/spin/health").await.told(), (200, "OK"));
+    let info = get(running.address, "/.well-known/spin/info").await;
+    assert!(info.head.contains("content-type: application/json"));
+    assert_eq!(serde_json::from_str::<Value>(&info.body).expect("JSON"), json!({"name": "tested", "version": "1.2.3"}));
+    assert_eq!(get(running.address, "/.well-known/spin/other").await.told(), (404, ""));
+    assert_eq!(get(running.address, "/.well-known/other").await.status, 200);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_static_response_needs_no_component() {
+    let fixed = json!({"status_code": 418, "headers": {"x-kind": "fixed"}, "body": "short and stout"});
+    let running = serve(&[], json!([{"route": "/pot", "static_response": fixed}])).await;
+    let answer = get(running.address, "/pot").await;
+    assert_eq!(answer.told(), (418, "short and stout"));
+    assert!(answer.head.contains("x-kind: fixed"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_private_component_has_no_path() {
+    let running = serve(&["hello-p2"], json!([{"route": {"private": true}, "component": "hello-p2"}])).await;
+    assert_eq!(get(running.address, "/").await.told(), (404, ""));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn several_workers_answer_like_one() {
+    let running = serve_everything("hello-p3", spin_trigger_http::Settings { workers: 2, ..settings() }).await;
+    let answers = futures::future::join_all((0..40).map(|_| get(running.address, "/"))).await;
+    assert!(answers.iter().all(|answer| answer.told() == (200, "hello")));
+    assert_eq!(running.end().await.abandoned, 0);
+}

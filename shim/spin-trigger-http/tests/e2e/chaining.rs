@@ -1,0 +1,39 @@
+use serde_json::json;
+
+use crate::client::get;
+use crate::fixture::serve;
+
+#[tokio::test]
+async fn a_component_reaches_another_by_its_id_even_a_private_one() {
+    let private = json!({"private": true});
+    let triggers = json!([{"route": "/...", "component": "outbound"}, {"route": private, "component": "hello-p3"}]);
+    let running = serve(&["outbound", "hello-p3"], triggers).await;
+    assert_eq!(get(running.address, "/fetch?http://hello-p3.spin.internal/x").await.told(), (200, "hello"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_chained_component_is_told_the_catch_all_route_and_no_client() {
+    let triggers = json!([{"route": "/...", "component": "outbound"}, {"route": "/probe", "component": "probe-http"}]);
+    let running = serve(&["outbound", "probe-http"], triggers).await;
+    let seen = get(running.address, "/fetch?http://probe-http.spin.internal/a/b").await.body;
+    for header in [
+        r#"["spin-client-addr","0.0.0.0:0"]"#,
+        r#"["spin-path-info","/a/b"]"#,
+        r#"["spin-matched-route","/..."]"#,
+        r#"["spin-full-url","http://probe-http.spin.internal/a/b"]"#,
+    ] {
+        assert!(seen.contains(header), "{header} in {seen}");
+    }
+    assert!(!seen.contains(r#"["host""#), "{seen}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn self_is_the_app_with_its_routes() {
+    let triggers = json!([{"route": "/fetch", "component": "outbound"}, {"route": "/hello", "component": "hello-p2"}]);
+    let running = serve(&["outbound", "hello-p2"], triggers).await;
+    assert_eq!(get(running.address, "/fetch?http://self/hello").await.told(), (200, "hello"));
+    assert_eq!(get(running.address, "/fetch?http://self/nothing").await.status, 404);
+    running.end().await;
+}

@@ -1,0 +1,11 @@
+//! The HTTP trigger with real guests and real sockets. The guests are built by tests/components; SPIN_TEST_COMPONENTS names
+//! the directory they are in.
+
+mod answering;
+mod chaining;
+mod client;
+mod draining;
+mod fixture;
+mod limits;
+mod protocol;
+mod starting;

@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use spin_trigger_redis::{Drained, Settings};
+
+use crate::fixture::{PATIENCE, inputs, listen, run, until};
+use crate::server::RedisServer;
+
+#[tokio::test]
+async fn a_server_that_is_not_there_yet_is_waited_for() {
+    let mut redis = RedisServer::absent();
+    let inputs = inputs(&redis, &redis.address(), &[("sink", "redis-sink", "orders")]);
+    let running = run(inputs, Settings::default(), PATIENCE).await;
+    redis.resume().await;
+    redis.listened_to("orders").await;
+    redis.publish("orders", &["late".to_owned()]).await;
+    redis.list_grows_to("sink", 1).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_went_away_is_found_again() {
+    let mut redis = RedisServer::start().await;
+    let running = listen(&redis, "redis-sink", Settings::default()).await;
+    for round in 1..=3 {
+        redis.stop();
+        redis.resume().await;
+        redis.listened_to("orders").await;
+        redis.publish("orders", &[format!("round {round}")]).await;
+        redis.list_grows_to("sink", 1).await;
+        assert_eq!(redis.list("sink").await, [format!("round {round}")]);
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_noticed() {
+    let redis = RedisServer::start().await;
+    let settings = Settings { probe_interval: Duration::from_millis(200), ..Settings::default() };
+    let running = listen(&redis, "redis-sink", settings).await;
+    let first: String = redis.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+    redis.ask::<String>(&["CLIENT", "PAUSE", "1500", "ALL"]).await;
+    let another = async || {
+        let now: String = redis.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+        !now.is_empty() && now.split(' ').next() != first.split(' ').next()
+    };
+    until("another connection has taken over", another).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn silence_alone_is_no_loss() {
+    let redis = RedisServer::start().await;
+    let settings = Settings { probe_interval: Duration::from_millis(20), ..Settings::default() };
+    let running = listen(&redis, "redis-sink", settings).await;
+    let first: String = redis.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+    let probed = async || redis.ask::<String>(&["INFO", "commandstats"]).await.contains("cmdstat_ping:calls=2");
+    until("the server was asked several times", probed).await;
+    let now: String = redis.ask(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+    assert_eq!(first.split(' ').next(), now.split(' ').next());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_is_in_work_is_finished() {
+    let redis = RedisServer::start().await;
+    let running = listen(&redis, "redis-sink", Settings::default()).await;
+    redis.publish("orders", &["sleep:700".to_owned(), "quick".to_owned()]).await;
+    redis.list_grows_to("sink", 1).await;
+    assert_eq!(running.end().await, Drained { abandoned: 0 });
+    assert_eq!(redis.list("sink").await, ["quick", "sleep:700"]);
+    assert_eq!(redis.ask::<(String, u32)>(&["PUBSUB", "NUMSUB", "orders"]).await.1, 0);
+}
+
+#[tokio::test]
+async fn the_grace_period_is_the_longest_wait() {
+    let redis = RedisServer::start().await;
+    let inputs = inputs(&redis, &redis.address(), &[("sink", "redis-sink", "orders")]);
+    let running = run(inputs, Settings::default(), Duration::from_millis(300)).await;
+    redis.listened_to("orders").await;
+    redis.publish("orders", &["sleep:60000".to_owned(), "quick".to_owned()]).await;
+    redis.list_grows_to("sink", 1).await;
+    assert_eq!(running.end().await, Drained { abandoned: 1 });
+}
+
+#[tokio::test]
+async fn a_subscriber_without_a_server_drains_at_once() {
+    let redis = RedisServer::absent();
+    let inputs = inputs(&redis, &redis.address(), &[("sink", "redis-sink", "orders")]);
+    let running = run(inputs, Settings::default(), PATIENCE).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(running.end().await, Drained { abandoned: 0 });
+    assert!(begun.elapsed() < PATIENCE / 4);
+}
