@@ -104,7 +104,6 @@ impl Layers {
     fn load(self, app: LockedApp) -> Result<LoadedApp, OciError> {
         let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
         for component in &app.components {
-            crate::check_composed(component)?;
             components.insert(component.id.clone(), self.wasm(component)?);
             files.insert(component.id.clone(), self.files(component)?);
         }

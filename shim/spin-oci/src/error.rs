@@ -12,14 +12,6 @@ pub enum OciError {
     /// The manifest or the locked app is wrong.
     #[error("{0}")]
     App(#[from] spin_app::Error),
-    /// A component that needs others composed into it.
-    #[error(
-        "component {component:?} has dependencies that are not composed into it: push the app with `spin registry push`, which composes"
-    )]
-    Dependencies {
-        /// The component.
-        component: String,
-    },
     /// A component's source that can't be had from an image.
     #[error("component {component:?} has no wasm in the image: {reason}")]
     NoSource {
@@ -138,6 +130,42 @@ pub enum OciError {
         /// Why not.
         reason: String,
     },
+    /// Not the name of an image.
+    #[error("{text:?} is not the name of an image: {reason}")]
+    Reference {
+        /// As it was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// docker's configuration, or the helper it names, that can't be used.
+    #[error("{}: {reason}", path.display())]
+    Credentials {
+        /// The configuration.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A registry that wants other credentials, or credentials at all.
+    #[error("{registry} does not let us {operation}: {reason}")]
+    Unauthorized {
+        /// Host and port.
+        registry: String,
+        /// What was tried.
+        operation: String,
+        /// What it says, and what we have.
+        reason: String,
+    },
+    /// A registry that can't be reached, or answers with an error.
+    #[error("can't {operation} at {registry}: {reason}")]
+    Registry {
+        /// Host and port.
+        registry: String,
+        /// What was tried.
+        operation: String,
+        /// What went wrong.
+        reason: String,
+    },
 }
 
 impl OciError {
@@ -146,10 +174,10 @@ impl OciError {
         match self {
             Self::NoManifest
             | Self::App(_)
-            | Self::Dependencies { .. }
             | Self::Files { .. }
             | Self::Path { .. }
             | Self::Pack { .. }
+            | Self::Reference { .. }
             | Self::NotAnApp => 64,
             Self::NoSource { .. } | Self::Wasm { .. } | Self::NotWasm { .. } => 65,
             Self::TooLarge { .. }
@@ -160,6 +188,9 @@ impl OciError {
             | Self::Corrupt { .. }
             | Self::Archive { .. }
             | Self::File { .. } => 68,
+            // Of the command alone; of sysexits.h, like the others.
+            Self::Registry { .. } => 69,
+            Self::Credentials { .. } | Self::Unauthorized { .. } => 77,
         }
     }
 

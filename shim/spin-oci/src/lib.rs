@@ -8,7 +8,13 @@ mod blobs;
 mod digest;
 mod error;
 pub mod media;
+#[cfg(feature = "push")]
+mod open;
+#[cfg(feature = "push")]
+pub mod pack;
 mod pattern;
+#[cfg(feature = "push")]
+pub mod push;
 mod root;
 mod rootfs;
 mod tree;
@@ -16,12 +22,14 @@ mod wasm;
 
 use std::collections::BTreeMap;
 
-use spin_app::{LockedApp, LockedComponent};
+use spin_app::LockedApp;
 
 pub use artifact::{is_artifact, load_artifact};
 pub use blobs::{Blobs, Layout, SharedBlobs};
 pub use digest::Digest;
 pub use error::OciError;
+#[cfg(feature = "push")]
+pub use open::{Kind, Opened, open};
 pub use rootfs::load_rootfs;
 pub use tree::{FileTree, Files, MAX_TREE_BYTES};
 pub use wasm::{MAX_WASM_BYTES, Wasm};
@@ -34,12 +42,4 @@ pub struct LoadedApp {
     pub components: BTreeMap<String, Wasm>,
     /// By component id; all components.
     pub files: BTreeMap<String, Files>,
-}
-
-/// Composing is done where an app is pushed; nothing here composes.
-fn check_composed(component: &LockedComponent) -> Result<(), OciError> {
-    match component.dependencies.is_empty() && component.trigger_dependencies.is_empty() {
-        true => Ok(()),
-        false => Err(OciError::Dependencies { component: component.id.clone() }),
-    }
 }

@@ -22,7 +22,6 @@ pub fn load_rootfs(root: BorrowedFd<'_>) -> Result<LoadedApp, OciError> {
     let ManifestApp { app, files: patterns } = read_manifest(&root)?;
     let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
     for component in &app.components {
-        crate::check_composed(component)?;
         components.insert(component.id.clone(), wasm(&root, component)?);
         let mounted = match patterns.get(&component.id) {
             Some(patterns) => mount(&root, &component.id, patterns)?,

@@ -81,6 +81,12 @@ impl FileTree {
         self.files.iter().map(|(path, file)| (path.as_str(), &file.digest))
     }
 
+    /// With where each comes from.
+    #[cfg(feature = "push")]
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &Digest, &Source)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), &file.digest, &file.source))
+    }
+
     /// Names the tree by its content: the same key, the same files. Usable as a file name.
     pub fn key(&self) -> String {
         // Paths hold no NUL, so that no two lists make one text.

@@ -1,3 +1,0 @@
-//! `spin-oci`: packs, pushes and shows OCI images of Spin apps.
-
-fn main() {}

@@ -1,0 +1,142 @@
+//! Credentials from docker's configuration: written there, or kept by a helper.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+
+use crate::OciError;
+
+/// Docker Hub goes by an address of its own in the configuration.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// What a helper gives for a user name where the secret is a token to get tokens with.
+const TOKEN_USER: &str = "<token>";
+
+/// What is known of a registry.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Credentials {
+    /// User and password; anonymous without.
+    pub(super) login: Option<(String, String)>,
+    /// Why there is no login although there could be: shown where the registry refuses.
+    pub(super) note: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Config {
+    auths: BTreeMap<String, Auth>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Auth {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+}
+
+/// What a helper answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Secret {
+    username: String,
+    secret: String,
+}
+
+/// Looks a registry up in docker's configuration of this user.
+pub(super) fn find(registry: &str) -> Result<Credentials, OciError> {
+    let directory = env::var_os("DOCKER_CONFIG").filter(|directory| !directory.is_empty()).map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+    match directory.or_else(home) {
+        Some(directory) => find_in(&directory.join("config.json"), registry),
+        None => Ok(Credentials::default()),
+    }
+}
+
+fn find_in(path: &Path, registry: &str) -> Result<Credentials, OciError> {
+    let failed = |reason: String| OciError::Credentials { path: path.to_owned(), reason };
+    let text = match fs::read(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Credentials::default()),
+        read => read.map_err(|error| failed(error.to_string()))?,
+    };
+    // Nothing of the file is repeated in a message.
+    let config: Config = serde_json::from_slice(&text)
+        .map_err(|error| failed(format!("is not docker's configuration (line {}, column {})", error.line(), error.column())))?;
+    let helper = config.cred_helpers.iter().find(|(key, _)| same(key, registry)).map(|(_, helper)| helper);
+    let mut found = Credentials::default();
+    if let Some(helper) = helper.or(config.creds_store.as_ref()).filter(|helper| !helper.is_empty()) {
+        found = ask(helper, registry).map_err(failed)?;
+    }
+    if found.login.is_none()
+        && let Some((_, auth)) = config.auths.iter().find(|(key, _)| same(key, registry))
+    {
+        found.login = login(auth).map_err(|reason| failed(format!("the entry of {registry} {reason}")))?;
+        if found.login.is_none() && auth.identitytoken.is_some() {
+            found.note =
+                Some("docker's configuration has an identity token only; log in with a password or an access token".to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Keys are hosts, or addresses with a scheme and a path.
+fn same(key: &str, registry: &str) -> bool {
+    let host = |text: &str| {
+        let text = text.trim_start_matches("https://").trim_start_matches("http://");
+        let host = text.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        if host == "docker.io" { "index.docker.io".to_owned() } else { host }
+    };
+    host(key) == host(registry)
+}
+
+fn login(auth: &Auth) -> Result<Option<(String, String)>, &'static str> {
+    if let (Some(user), Some(password)) = (&auth.username, &auth.password) {
+        return Ok(Some((user.clone(), password.clone())));
+    }
+    let Some(encoded) = auth.auth.as_deref().filter(|encoded| !encoded.is_empty()) else { return Ok(None) };
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).map_err(|_| "is not base64")?;
+    let decoded = String::from_utf8(decoded).map_err(|_| "is not UTF-8")?;
+    let (user, password) = decoded.split_once(':').ok_or("is not a user and a password")?;
+    // Old versions of docker ended the password with a NUL.
+    let password = password.trim_end_matches('\0');
+    Ok((!password.is_empty()).then(|| (user.to_owned(), password.to_owned())))
+}
+
+/// Runs `docker-credential-<helper> get`.
+fn ask(helper: &str, registry: &str) -> Result<Credentials, String> {
+    if helper.contains(['/', '\0']) {
+        return Err(format!("{helper:?} is not the name of a credential helper"));
+    }
+    let program = format!("docker-credential-{helper}");
+    let note = |text: String| Ok(Credentials { login: None, note: Some(text) });
+    let child = Command::new(&program).arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = match child {
+        Err(error) => return note(format!("{program}, which docker's configuration names, can't be run: {error}")),
+        Ok(child) => child,
+    };
+    let server = if same("docker.io", registry) { DOCKER_HUB } else { registry };
+    if let Some(mut input) = child.stdin.take() {
+        // A helper that does not read its input answers nothing either.
+        let _ = input.write_all(server.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        // By the protocol the reason is on stdout, and having nothing is one of them.
+        let reason = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        return note(format!("{program} has no credentials for {server}: {reason}"));
+    }
+    let secret: Secret =
+        serde_json::from_slice(&output.stdout).map_err(|_| format!("{program} answered with something else than credentials"))?;
+    match secret.username == TOKEN_USER {
+        true => note(format!("{program} has an identity token only; log in with a password or an access token")),
+        false => Ok(Credentials { login: Some((secret.username, secret.secret)), note: None }),
+    }
+}
