@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the components of a cargo workspace: wasm.sh DIR
-# Each member's component ends up beside its spin.toml, as DIR/MEMBER/MEMBER.wasm, where the manifest looks for it.
+# Each member's component ends up beside its spin.toml, as DIR/MEMBER/MEMBER.wasm, where the manifest looks for it,
+# and together with the others as components/MEMBER.wasm in the target directory, where tests look for it.
 # WASM_TARGET_DIR: where cargo builds (DIR/target). WASM_TOOLCHAIN: "rustup" or "debian" instead of what is found.
 set -euo pipefail
 
@@ -32,9 +33,12 @@ build() { # TARGET MEMBER...
     if [ "$chosen" = rustup ]; then run=cargo; fi
     printf 'building %s for %s (%s)\n' "$*" "$target" "$chosen" >&2
     (cd "$dir" && CARGO_TARGET_DIR=$out "$run" build --release --locked --target "$target" "${members[@]}")
+    mkdir -p "$out/components"
     for member in "$@"; do
-        local wasm=$out/$target/release/${member//-/_}.wasm beside=$dir/$member/$member.wasm
-        cmp -s "$wasm" "$beside" || install -m 644 "$wasm" "$beside"
+        local wasm=$out/$target/release/${member//-/_}.wasm copy
+        for copy in "$dir/$member/$member.wasm" "$out/components/$member.wasm"; do
+            cmp -s "$wasm" "$copy" || install -m 644 "$wasm" "$copy"
+        done
     done
 }
 

@@ -23,7 +23,7 @@ async fn fetch(url: &str) -> Result<Response, String> {
 
 fn set_and_get(address: &str, value: &[u8]) -> Result<Vec<u8>, String> {
     let redis = Connection::open(address).map_err(|e| format!("{e:?}"))?;
-    redis.set("outbound", &value.to_vec()).map_err(|e| format!("{e:?}"))?;
+    redis.set("outbound", value).map_err(|e| format!("{e:?}"))?;
     let value = redis.get("outbound").map_err(|e| format!("{e:?}"))?;
     value.ok_or_else(|| "nothing stored".to_owned())
 }

@@ -29,7 +29,9 @@ async fn probe(request: IncomingRequest, out: ResponseOutparam) {
 fn act(what: &str, value: &str, request: &Request) -> io::Result<Vec<u8>> {
     match what {
         "trap" => panic!("asked to trap"),
-        "loop" => loop {},
+        "loop" => loop {
+            black_box(())
+        },
         "exit" => std::process::exit(1),
         "sleep" => sleep(Duration::from_millis(number(value) as u64)),
         "allocate" => return Ok(black_box(vec![1u8; number(value)]).len().to_string().into()),
