@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use spin_sdk::{redis_subscriber, time::sleep, variables};
 
 use crate::config::cooking_time;
 use crate::event::Ticket;
 use crate::store::advance;
 
-/// How often, and how far apart, a cooked order is reported where Redis is away: for about a minute.
-const REPORTS: u32 = 60;
-const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
+/// A cooked order is reported again and again where Redis is away, for about a minute.
+const RETRIES: u32 = 60;
+const BETWEEN_RETRIES: Duration = Duration::from_secs(1);
 
 #[redis_subscriber]
 async fn hear(message: Vec<u8>) -> Result<()> {
     match Ticket::read(&message) {
-        Ok(ticket) => cook(&ticket).await.with_context(|| format!("{ticket} is not cooked")),
+        Ok(ticket) => cook(&ticket).await.map_err(|error| anyhow!("{ticket} is not cooked: {error:#}")),
         Err(reason) => {
             eprintln!("dropped a message: {reason}");
             Ok(())
@@ -39,18 +39,16 @@ async fn cook(ticket: &Ticket) -> Result<()> {
 
 /// Marks a cooked order ready. Redis may be away for a moment; the food is not thrown away for that.
 async fn report(address: &str, ticket: &Ticket) -> Result<()> {
-    for reports_left in (0..REPORTS).rev() {
+    let mut retries = RETRIES;
+    let awaited = loop {
         match advance(address, ticket, "cooking", "ready").await {
-            Ok(true) => println!("{ticket} is ready"),
-            Ok(false) => println!("{ticket} is ready, but nobody waits for it"),
-            Err(error) if reports_left == 0 => return Err(error.into()),
-            Err(error) => {
-                eprintln!("{ticket} can't be reported ready yet: {error}");
-                sleep(BETWEEN_REPORTS).await;
-                continue;
-            }
+            Ok(awaited) => break awaited,
+            Err(error) if retries == 0 => return Err(error.into()),
+            Err(error) => eprintln!("{ticket} can't be reported ready yet: {error}"),
         }
-        break;
-    }
+        retries -= 1;
+        sleep(BETWEEN_RETRIES).await;
+    };
+    println!("{ticket} is ready{}", if awaited { "" } else { ", but nobody waits for it" });
     Ok(())
 }

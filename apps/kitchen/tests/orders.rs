@@ -34,8 +34,8 @@ impl Redis {
         let server = command.stdout(Stdio::null()).spawn().expect("redis-server is installed");
         let redis = Self { _server: Process(server), dir };
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !redis.socket().exists() {
-            assert!(Instant::now() < deadline, "redis-server does not listen");
+        while !redis.cli().arg("PING").output().expect("redis-cli is installed").status.success() {
+            assert!(Instant::now() < deadline, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
         redis
