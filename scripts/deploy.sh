@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The last steps of the five: labels, images, manifests; then waits until every pod is ready. Pods of an app whose image is new are replaced.
+# Usage: scripts/deploy.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/cluster-env.sh
+apps=(kitchen restaurant)
+
+wait_until 120 "the registration of both nodes" "$KUBECTL" get node "$SERVER_NODE" "$WORKER_NODE"
+"$KUBECTL" wait --for=condition=Ready --timeout=120s "node/$SERVER_NODE" "node/$WORKER_NODE"
+"$KUBECTL" label --overwrite nodes "$WORKER_NODE" wasm=yes spin=yes
+
+existed=$("$KUBECTL" get deployments --ignore-not-found -o name "${apps[@]}")
+imported=$(scripts/image-import.sh dist/images/kitchen.tar dist/images/restaurant.tar)
+"$KUBECTL" apply -f k8s -f apps/kitchen/deploy.yaml -f apps/restaurant/deploy.yaml
+if [ -n "$existed" ] && [ -n "$imported" ]; then "$KUBECTL" rollout restart "${apps[@]/#/deployment/}"; fi
+for deployment in redis "${apps[@]}"; do "$KUBECTL" rollout status "deployment/$deployment" --timeout=180s; done

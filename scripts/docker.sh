@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A docker daemon to talk to: the one that is there, otherwise one of the project's own, kept apart from any other by its folders.
+# Usage: scripts/docker.sh start|stop
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/cluster-env.sh
+PATH=$PATH:/usr/sbin:/sbin
+pidfile=$DOCKER_RUN/docker.pid
+
+start() {
+  if docker info >/dev/null 2>&1; then return; fi
+  if [ "$(id -u)" != 0 ]; then
+    echo "docker does not answer: start it, or become a member of its group, or run this as root" >&2
+    exit 1
+  fi
+  if [ -n "${DOCKER_HOST:-}" ] && [ "$DOCKER_HOST" != "unix://$DOCKER_RUN/docker.sock" ]; then
+    echo "docker does not answer at DOCKER_HOST=$DOCKER_HOST" >&2
+    exit 1
+  fi
+  mkdir -p "$DOCKER_RUN"
+  # no IPv6 rules: the cluster has no IPv6, and rules that were never made need not be taken away
+  setsid dockerd --data-root "$PWD/.state/docker" --exec-root "$DOCKER_RUN/exec" --pidfile "$pidfile" -H "unix://$DOCKER_RUN/docker.sock" \
+    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$CLUSTER_NAME" --ip6tables=false >.state/logs/dockerd.log 2>&1 </dev/null &
+  if ! wait_until 60 "docker's daemon" docker -H "unix://$DOCKER_RUN/docker.sock" info; then
+    tail -n 20 .state/logs/dockerd.log >&2
+    exit 1
+  fi
+}
+
+stop() {
+  if [ -f "$pidfile" ]; then
+    pid=$(cat "$pidfile")
+    kill -TERM "$pid" 2>/dev/null || true
+    wait_until 30 "the end of docker's daemon" bash -c "! kill -0 $pid"
+  fi
+  if [ -d "$DOCKER_RUN" ]; then
+    scripts/docker-traces.sh
+    rm -rf "$DOCKER_RUN"
+  fi
+}
+
+case "${1:-}" in
+  start | stop) "$1" ;;
+  *) echo "usage: $0 start|stop" >&2; exit 2 ;;
+esac
