@@ -1,1 +1,30 @@
-//! The engine, precompiled components, host interfaces: instantiate(component).
+//! The engine, precompiled components, host interfaces: everything between a trigger and a guest.
+//!
+//! A trigger asks a [`Component`] for a handler and hands it requests or messages; stores, linkers and instances stay in here. The one engine
+//! configuration is [`engine_config`]; precompiled code comes from [`precompile`] by way of [`cache`].
+
+pub mod cache;
+mod code;
+mod component;
+mod config;
+mod engine;
+mod error;
+mod host;
+pub mod http;
+mod instance;
+mod internal;
+mod limits;
+mod message;
+pub mod precompile;
+mod report;
+mod runtime;
+mod ticker;
+
+pub use component::{Component, HttpExport, RedisExport};
+pub use engine::{EngineSettings, engine_config};
+pub use error::RuntimeError;
+pub use http::{HttpError, HttpHandler, HttpOptions, Reuse};
+pub use internal::{InternalHandler, InternalTarget};
+pub use message::{MessageError, MessageHandler, MessageOptions};
+pub use runtime::{Code, Inputs, Runtime};
+pub use wasmtime;

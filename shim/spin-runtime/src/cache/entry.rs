@@ -1,0 +1,91 @@
+//! One component's place in the cache: its file, its lock, the file it is written to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use tempfile::NamedTempFile;
+
+use super::{CODE, CacheError, LOCK, TEMPORARY, ours};
+
+/// Not `sha256:` and 64 hexadecimal digits in lower case.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is not a sha256 digest")]
+pub struct DigestError(String);
+
+pub(super) struct Entry<'a> {
+    dir: &'a Path,
+    name: String,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn new(dir: &'a Path, digest: &str, compatibility: &str) -> Result<Self, DigestError> {
+        let valid = |hex: &&str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = digest.strip_prefix("sha256:").filter(valid).ok_or_else(|| DigestError(digest.to_owned()))?;
+        Ok(Self { dir, name: format!("{hex}-{compatibility}") })
+    }
+
+    pub(super) fn path(&self, end: &str) -> PathBuf {
+        self.dir.join(format!("{}{end}", self.name))
+    }
+
+    /// The finished file, if it is there; an error if it is not to be trusted.
+    pub(super) fn open(&self) -> Result<Option<File>, CacheError> {
+        let path = self.path(CODE);
+        let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CacheError::Io { path, source }),
+        };
+        let metadata = file.metadata().map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        match metadata.is_file() && ours(&metadata) && metadata.nlink() <= 1 && metadata.len() > 0 {
+            true => Ok(Some(file)),
+            false => Err(CacheError::Untrusted { path, what: "file" }),
+        }
+    }
+
+    /// Waits until nobody else makes this entry. The lock ends with the file, whatever becomes of the process.
+    pub(super) fn lock(&self) -> Result<File, CacheError> {
+        let path = self.path(LOCK);
+        let io = |source: io::Error| CacheError::Io { path: path.clone(), source };
+        loop {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(io)?;
+            retry(|| flock(&file, FlockOperation::LockExclusive)).map_err(io)?;
+            // Pruned while it was waited for: then others lock another file of that name.
+            let same = match fs::metadata(&path) {
+                Ok(now) => now.ino() == file.metadata().map_err(io)?.ino(),
+                Err(_) => false,
+            };
+            if same {
+                return Ok(file);
+            }
+        }
+    }
+
+    pub(super) fn temporary(&self) -> Result<NamedTempFile, CacheError> {
+        let made = tempfile::Builder::new().prefix(&self.name).suffix(TEMPORARY).tempfile_in(self.dir);
+        made.map_err(|source| CacheError::Io { path: self.dir.to_owned(), source })
+    }
+
+    /// Makes the finished file of it. Anyone who is handed it may read it, whatever user their process runs as: nobody else gets into the directory.
+    pub(super) fn keep(&self, temporary: NamedTempFile) -> Result<(), CacheError> {
+        let path = self.path(CODE);
+        let io = |source| CacheError::Io { path: path.clone(), source };
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o444)).map_err(io)?;
+        temporary.as_file().sync_all().map_err(io)?;
+        temporary.persist(&path).map_err(|error| io(error.error))?;
+        File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(io)
+    }
+}
+
+fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Loading precompiled code: the only place where bytes become instructions of this process without being checked one by one.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::AsRawFd;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Loads what [`crate::precompile::precompile`] made.
+///
+/// The file is mapped, so that processes running the same code share its pages. Where it can't be (no /proc, a file system mounted noexec) it
+/// is read.
+pub(crate) fn load(engine: &Engine, mut file: File) -> wasmtime::Result<Component> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: the bytes were made by `precompile` of this very version and reached us as an open file of the node cache, a directory only root
+    // can enter, where files appear complete and are never changed (see `cache`). The engine refuses code of another engine by itself.
+    match unsafe { Component::deserialize_file(engine, path) } {
+        Ok(component) => Ok(component),
+        Err(error) => {
+            log::debug!("precompiled code can't be mapped: {error:#}");
+            let mut bytes = Vec::new();
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
+            // SAFETY: as above, the same file.
+            unsafe { Component::deserialize(engine, bytes) }
+        }
+    }
+}

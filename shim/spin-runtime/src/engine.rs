@@ -1,0 +1,116 @@
+//! The one configuration of the engine, for precompiling and for running.
+
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+
+/// Bytes of an instance's memory that stay mapped for the next instance of the same slot: resetting them is cheaper than faulting them in.
+const KEEP_MEMORY: u64 = 2 << 20;
+/// The same for its tables, and for the stack it ran on.
+const KEEP_TABLE: usize = 1 << 20;
+const KEEP_STACK: usize = 64 << 10;
+/// The share of the memory limit that slots waiting for their next instance may keep.
+const WARM_SHARE: u64 = 4;
+
+/// What the engine is sized by; nothing in it changes the compiled code.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// How many instances may exist at once; a further one waits.
+    pub max_instances: u32,
+    /// Bytes of linear memory one instance may have, all its memories together.
+    pub max_instance_memory: Option<u64>,
+    /// Bytes the process may use (the cgroup's limit): decides how much is kept warm.
+    pub memory_limit: Option<u64>,
+    /// Whether instances come from a pool of slots. Where its address space can't be had they are made one by one in any case.
+    pub pooling: bool,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { max_instances: 1000, max_instance_memory: None, memory_limit: None, pooling: true }
+    }
+}
+
+impl EngineSettings {
+    /// How many slots may stay warm unused: all of them, together, within their share of the memory limit.
+    fn warm_slots(&self) -> u32 {
+        let by_memory = self.memory_limit.map_or(100, |limit| limit / WARM_SHARE / KEEP_MEMORY);
+        u32::try_from(by_memory).unwrap_or(u32::MAX).clamp(4, 100)
+    }
+}
+
+/// The configuration: what decides the compiled code is constant, so that code precompiled under any settings runs under any other.
+pub fn engine_config(settings: &EngineSettings) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
+    if settings.pooling {
+        config.allocation_strategy(pool(settings));
+    }
+    config
+}
+
+fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
+    let instances = settings.max_instances.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        // Only counted, not reserved: a Python guest is several dozen of them.
+        .total_core_instances(instances.saturating_mul(100))
+        .max_core_instances_per_component(200)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_memories_per_component(32)
+        .max_tables_per_component(64)
+        .max_memories_per_module(2)
+        .max_tables_per_module(2)
+        .table_elements(100_000)
+        .linear_memory_keep_resident(KEEP_MEMORY as usize)
+        .table_keep_resident(KEEP_TABLE)
+        .async_stack_keep_resident(KEEP_STACK)
+        .max_unused_warm_slots(settings.warm_slots())
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Makes the engine, without the pool where its address space can't be had (small boards, limits on address space).
+pub(crate) fn engine(settings: &EngineSettings) -> wasmtime::Result<Engine> {
+    match Engine::new(&engine_config(settings)) {
+        Err(error) if settings.pooling => {
+            log::debug!("no pool of instances: {error:#}");
+            Engine::new(&engine_config(&EngineSettings { pooling: false, ..settings.clone() }))
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    fn compatibility(settings: &EngineSettings) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine(settings).unwrap().precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn settings_do_not_change_the_code() {
+        let small = EngineSettings { max_instances: 3, memory_limit: Some(1 << 20), max_instance_memory: Some(1), pooling: true };
+        let usual = compatibility(&EngineSettings::default());
+        assert_eq!(compatibility(&small), usual);
+        assert_eq!(compatibility(&EngineSettings { pooling: false, ..small }), usual);
+    }
+
+    #[test]
+    fn a_pool_too_large_for_the_address_space_is_done_without() {
+        assert!(engine(&EngineSettings { max_instances: 1 << 20, ..EngineSettings::default() }).is_ok());
+    }
+
+    #[test]
+    fn warm_slots_follow_the_memory_limit() {
+        let slots = |limit| EngineSettings { memory_limit: limit, ..EngineSettings::default() }.warm_slots();
+        assert_eq!((slots(None), slots(Some(64 << 20)), slots(Some(0))), (100, 8, 4));
+    }
+}

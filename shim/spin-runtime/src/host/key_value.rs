@@ -1,0 +1,116 @@
+//! Key-value stores: each known by a label, listed by the component that may open it.
+//!
+//! `default` always exists; others are configured in runtime-config.toml.
+
+mod interface;
+mod redis;
+mod sqlite;
+mod wasi;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spin_app::LockedComponent;
+use wasmtime::component::Linker;
+
+use super::HostState;
+use super::redis::Servers;
+use crate::RuntimeError;
+use crate::config::{KeyValueStore, not_yet};
+
+/// Bytes that one call may bring into this process at once.
+const MAX_BYTES: usize = 128 << 20;
+/// The file of the default store, in the state directory.
+const DEFAULT_FILE: &str = "sqlite_key_value.db";
+
+/// The stores a component may open, by label.
+pub(crate) type Stores = BTreeMap<String, Arc<dyn Store>>;
+
+/// A store's failure, in words; no address and no secret in them.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    fn too_big() -> Self {
+        Self(format!("more than {} MiB at once", MAX_BYTES >> 20))
+    }
+}
+
+/// One store, wherever it keeps its data.
+#[async_trait]
+pub(crate) trait Store: Send + Sync {
+    async fn get(&self, key: String) -> Result<Option<Vec<u8>>, Failure>;
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Failure>;
+    async fn delete(&self, key: String) -> Result<(), Failure>;
+    async fn exists(&self, key: String) -> Result<bool, Failure>;
+    async fn keys(&self) -> Result<Vec<String>, Failure>;
+    /// Adds to a number written in decimal digits (0 where there is none) and returns the sum.
+    async fn increment(&self, key: String, delta: i64) -> Result<i64, Failure>;
+    /// Replaces a value if it is still `old`; false: it is not.
+    async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, Failure>;
+}
+
+/// All stores of the app.
+pub(crate) fn open(
+    configured: &BTreeMap<String, KeyValueStore>,
+    state_dir: Option<&Path>,
+    servers: &Servers,
+) -> Result<Stores, RuntimeError> {
+    let file = || state_dir.map(|dir| dir.join(DEFAULT_FILE));
+    let mut files = BTreeMap::new();
+    let mut database = |path: Option<PathBuf>| files.entry(path.clone()).or_insert_with(|| sqlite::Database::new(path)).clone();
+    let mut stores = Stores::new();
+    if !configured.contains_key("default") {
+        stores.insert("default".to_owned(), Arc::new(database(file()).store("default")));
+    }
+    for (label, store) in configured {
+        let store: Arc<dyn Store> = match store {
+            KeyValueStore::Spin { path: None } => Arc::new(database(file()).store(label)),
+            KeyValueStore::Spin { path: Some(path) } => {
+                let path = state_dir.map_or_else(|| path.clone(), |dir| dir.join(path));
+                Arc::new(database(Some(path)).store(label))
+            }
+            KeyValueStore::Redis { url } => Arc::new(redis::RedisStore::new(servers, label, url)?),
+            KeyValueStore::AzureCosmos(_) => return Err(not_yet("a key-value store of type \"azure_cosmos\"")),
+            KeyValueStore::AwsDynamo(_) => return Err(not_yet("a key-value store of type \"aws_dynamo\"")),
+        };
+        stores.insert(label.clone(), store);
+    }
+    Ok(stores)
+}
+
+/// Those of them the component may open.
+pub(crate) fn of_component(stores: &Stores, component: &LockedComponent) -> Result<Stores, RuntimeError> {
+    let find = |label: String| match stores.get(&label) {
+        Some(store) => Ok((label, store.clone())),
+        None => Err(RuntimeError::UnknownStore { component: component.id.clone(), label }),
+    };
+    component.key_value_stores().into_iter().map(find).collect()
+}
+
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    interface::link(linker)?;
+    wasi::link(linker)
+}
+
+mod bindings {
+    #![allow(missing_docs, reason = "generated code")]
+
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "shim:host/key-value",
+        imports: { default: async | trappable },
+        with: {
+            "fermyon:spin/key-value.store": super::Opened,
+            "spin:key-value/key-value.store": super::Opened,
+            "wasi:keyvalue/store.bucket": super::Opened,
+            "wasi:keyvalue/atomics.cas": super::wasi::Cas,
+        },
+    });
+}
+
+/// A store a guest has opened.
+#[derive(Clone)]
+pub struct Opened(Arc<dyn Store>);

@@ -1,0 +1,76 @@
+//! Stores in a Redis server, a key for each key.
+
+use async_trait::async_trait;
+use redis::{AsyncCommands, Script};
+
+use super::super::redis::{Connection, Servers};
+use super::{Failure, MAX_BYTES, Store};
+use crate::RuntimeError;
+
+/// Replaces a value if it is still the old one: ARGV is the new value and, where there was a value, the old one.
+const SWAP: &str = "local now = redis.call('GET', KEYS[1])
+if (ARGV[2] == nil and now ~= false) or (ARGV[2] ~= nil and now ~= ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1";
+
+pub(super) struct RedisStore {
+    servers: Servers,
+    address: String,
+}
+
+impl RedisStore {
+    pub(super) fn new(servers: &Servers, label: &str, url: &str) -> Result<Self, RuntimeError> {
+        // The address stays out of the message: it may hold a password.
+        let malformed = |_| RuntimeError::RuntimeConfig(format!("the url of the key-value store {label:?} is not a Redis address"));
+        redis::Client::open(url).map_err(malformed)?;
+        Ok(Self { servers: servers.clone(), address: url.to_owned() })
+    }
+
+    async fn connection(&self) -> Result<Connection, Failure> {
+        self.servers.connection(&self.address).await.map_err(|error| Failure(error.to_string()))
+    }
+}
+
+fn failure(error: redis::RedisError) -> Failure {
+    Failure(error.to_string())
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn get(&self, key: String) -> Result<Option<Vec<u8>>, Failure> {
+        self.connection().await?.get(key).await.map_err(failure)
+    }
+
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Failure> {
+        if value.len() > MAX_BYTES {
+            return Err(Failure::too_big());
+        }
+        self.connection().await?.set(key, value).await.map_err(failure)
+    }
+
+    async fn delete(&self, key: String) -> Result<(), Failure> {
+        self.connection().await?.del(key).await.map_err(failure)
+    }
+
+    async fn exists(&self, key: String) -> Result<bool, Failure> {
+        self.connection().await?.exists(key).await.map_err(failure)
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, Failure> {
+        self.connection().await?.keys("*").await.map_err(failure)
+    }
+
+    async fn increment(&self, key: String, delta: i64) -> Result<i64, Failure> {
+        self.connection().await?.incr(key, delta).await.map_err(failure)
+    }
+
+    async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, Failure> {
+        let script = Script::new(SWAP);
+        let mut call = script.key(key);
+        call.arg(new);
+        if let Some(old) = old {
+            call.arg(old);
+        }
+        call.invoke_async(&mut self.connection().await?).await.map_err(failure)
+    }
+}

@@ -1,0 +1,110 @@
+//! Requests of guests to others: to allowed hosts, over connections that are kept, or within the app.
+
+mod client;
+mod errors;
+mod roots;
+
+use std::sync::{Arc, LazyLock};
+
+use ::http::header::{CONNECTION, HOST, HeaderName};
+use ::http::{HeaderMap, Request, Response};
+use spin_app::outbound::{OutboundUrl, chained_component};
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks,
+};
+
+use super::{Guest, HostState};
+use crate::InternalTarget;
+pub(crate) use client::Client;
+
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)
+}
+
+/// A future without a name, as the trait below wants it.
+type Boxed<T> = Box<dyn Future<Output = T> + Send>;
+
+/// One instance's way out.
+pub(crate) struct Hooks {
+    guest: Arc<Guest>,
+}
+
+impl Hooks {
+    pub(super) fn new(guest: Arc<Guest>) -> Self {
+        Self { guest }
+    }
+}
+
+/// What a guest neither sees nor sets: the connection's own. The host it may see, and even choose.
+fn forbidden(name: &HeaderName) -> bool {
+    name != HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        static FILTER: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(forbidden));
+        FILTER.clone()
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        // Tells what became of the answer's body; nothing here depends on it.
+        _answered: Boxed<Result<()>>,
+    ) -> Boxed<Result<(Response<WasiBody>, Boxed<Result<()>>)>> {
+        let guest = self.guest.clone();
+        Box::new(async move {
+            let answer = guest.send(request, options.unwrap_or_default()).await?;
+            // The connection lives in a task of its own: nothing is left to be driven.
+            Ok((answer, Box::new(std::future::ready(Ok(()))) as Boxed<_>))
+        })
+    }
+}
+
+impl Guest {
+    async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
+        one_host(request.headers_mut());
+        let url = url(&request)?;
+        if let "self" | "self.alt" = url.host.as_str() {
+            return match self.may_ask_self(&url.scheme) {
+                true => self.send_inside(InternalTarget::SelfApp, request).await,
+                false => Err(Error::HttpRequestDenied),
+            };
+        }
+        if !self.may_connect(&url) {
+            return Err(Error::HttpRequestDenied);
+        }
+        match chained_component(&url.host) {
+            Some(component) => self.send_inside(InternalTarget::Component(component), request).await,
+            None => self.services.http.send(request, options).await,
+        }
+    }
+
+    async fn send_inside(&self, target: InternalTarget<'_>, request: Request<WasiBody>) -> Result<Response<WasiBody>> {
+        match self.services.internal.get() {
+            Some(handler) => handler.handle(target, request).await,
+            None => Err(Error::DestinationNotFound),
+        }
+    }
+}
+
+/// The host function put the address's host in front of what the guest may have set: the last one counts.
+fn one_host(headers: &mut HeaderMap) {
+    headers.remove(CONNECTION);
+    if let Some(host) = headers.get_all(HOST).iter().next_back().cloned() {
+        headers.insert(HOST, host);
+    }
+}
+
+fn url(request: &Request<WasiBody>) -> Result<OutboundUrl> {
+    let uri = request.uri();
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(Error::HttpRequestUriInvalid) };
+    OutboundUrl::parse(&format!("{scheme}://{authority}"), scheme).map_err(|_| Error::HttpRequestUriInvalid)
+}

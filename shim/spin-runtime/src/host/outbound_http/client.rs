@@ -1,0 +1,141 @@
+//! The client: connections kept per host, limits in number and time.
+
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ::http::{Request, Response, Uri};
+use bytes::Bytes;
+use futures::future::{Either, select};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::{self, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
+
+use super::{errors, roots};
+use crate::config::OutboundHttp;
+
+/// Where a guest sets no limit of its own.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Requests of the whole app at once, where runtime-config.toml says nothing.
+const MAX_REQUESTS: usize = 4096;
+/// Connections kept for each host, and for how long.
+const KEPT: usize = 64;
+const KEPT_FOR: Duration = Duration::from_secs(30);
+
+type Pool = legacy::Client<HttpsConnector<HttpConnector>, WasiBody>;
+
+/// Sends the requests of all components.
+pub(crate) struct Client {
+    /// Made by the first request: most apps make none, and certificates are a lot to read.
+    pool: OnceLock<Pool>,
+    certificates: Option<PathBuf>,
+    keep: bool,
+    places: Arc<Semaphore>,
+}
+
+impl Client {
+    /// `certificates`: a file of certificate authorities to trust besides the usual ones.
+    pub(crate) fn new(config: &OutboundHttp, certificates: Option<PathBuf>) -> Self {
+        let places = config.max_concurrent_requests.unwrap_or(MAX_REQUESTS).clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
+        Self { pool: OnceLock::new(), certificates, keep: config.connection_pooling, places }
+    }
+
+    fn pool(&self) -> &Pool {
+        self.pool.get_or_init(|| {
+            let mut connector = HttpConnector::new();
+            connector.set_nodelay(true);
+            connector.enforce_http(false);
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(roots::tls(self.certificates.as_deref()))
+                .https_or_http()
+                .enable_all_versions()
+                .wrap_connector(connector);
+            legacy::Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(KEPT_FOR)
+                .pool_max_idle_per_host(if self.keep { KEPT } else { 0 })
+                .build(connector)
+        })
+    }
+
+    /// Sends a request; its address has been found to be allowed.
+    pub(super) async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
+        let place = self.places.clone().acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
+        if request.uri().path_and_query().is_none() {
+            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            parts.path_and_query = Some(::http::uri::PathAndQuery::from_static("/"));
+            *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)?;
+        }
+        let mut connection = capture_connection(&mut request);
+        let connected = async { drop(connection.wait_for_connection_metadata().await) };
+        let response = self.pool().request(request);
+        let response = within(options, connected, response).await?;
+        let limit = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        Ok(response.map(|incoming| Limited { incoming, limit, sleep: None, _place: place }.boxed_unsync()))
+    }
+}
+
+/// Waits for the response as long as the guest has patience, first for the connection, then for the answer.
+async fn within(
+    options: RequestOptions,
+    connected: impl Future<Output = ()>,
+    response: ResponseFuture,
+) -> Result<Response<Incoming>> {
+    let connecting = timeout(options.connect_timeout.unwrap_or(PATIENCE), connected);
+    let response = match select(pin!(connecting), response).await {
+        Either::Right((response, _)) => return response.map_err(|error| errors::explain(&error)),
+        Either::Left((Err(_), _)) => return Err(Error::ConnectionTimeout),
+        Either::Left((Ok(()), response)) => response,
+    };
+    match timeout(options.first_byte_timeout.unwrap_or(PATIENCE), response).await {
+        Ok(response) => response.map_err(|error| errors::explain(&error)),
+        Err(_) => Err(Error::ConnectionReadTimeout),
+    }
+}
+
+/// A response's body that must not pause for too long.
+struct Limited {
+    incoming: Incoming,
+    limit: Duration,
+    /// Made when the first wait begins: short answers never need it.
+    sleep: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Limited {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.sleep = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Poll::Pending => {
+                let limit = self.limit;
+                let sleep = || Box::pin(tokio::time::sleep_until(Instant::now() + limit));
+                ready!(self.sleep.get_or_insert_with(sleep).as_mut().poll(cx));
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,31 @@
+//! WASI 0.2 and 0.3: clocks, randomness, the environment, read-only files, sockets to allowed addresses.
+
+use std::sync::Arc;
+
+use spin_app::outbound::AllowedHosts;
+use wasmtime::component::Linker;
+use wasmtime_wasi::{FsPerms, WasiCtx};
+
+use super::{Guest, HostState};
+
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)
+}
+
+/// The context of a new instance.
+pub(super) fn context(guest: &Arc<Guest>) -> wasmtime::Result<WasiCtx> {
+    let mut builder = WasiCtx::builder();
+    builder.envs(&guest.env).stdout(guest.services.stdio.stdout()).stderr(guest.services.stdio.stderr());
+    if let Some(files) = &guest.files {
+        builder.preopened_dir(files, "/", FsPerms::ReadOnly)?;
+    }
+    // Looking up names is a way out of its own. Sockets may always be made: it is their connecting that is asked about.
+    builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(guest.allowed != AllowedHosts::default());
+    let guest = guest.clone();
+    builder.socket_addr_check(move |address, usage| {
+        let allowed = guest.may_use(address, usage);
+        Box::pin(async move { allowed })
+    });
+    Ok(builder.build())
+}

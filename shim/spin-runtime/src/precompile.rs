@@ -1,0 +1,100 @@
+//! WebAssembly to native code, once per node: components as they are, core modules that carry component types by way of a component.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use sha2::{Digest, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::{EngineSettings, RuntimeError, engine_config};
+
+mod componentize;
+
+/// What precompiled code depends on besides the WebAssembly itself: part of every cache key, so that code of another version is never found.
+pub fn compatibility() -> String {
+    // The default hasher is the same within one build of this crate, and another build has another version or another engine.
+    let mut engine_hash = DefaultHasher::new();
+    match compiler() {
+        Ok(engine) => engine.precompile_compatibility_hash().hash(&mut engine_hash),
+        // Nothing can be compiled then, nor found.
+        Err(error) => error.to_string().hash(&mut engine_hash),
+    }
+    let mut hash = Sha256::new();
+    hash.update(engine_hash.finish().to_le_bytes());
+    for part in [env!("CARGO_PKG_VERSION").as_bytes(), componentize::ADAPTER] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Compiles on all cores. What it returns is loaded by [`crate::Code::Precompiled`] in the same version of this program alone.
+pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, RuntimeError> {
+    let component = component(wasm)?;
+    compiler()?.precompile_component(&component).map_err(|error| invalid(&error))
+}
+
+/// Compiles and keeps the code in this process.
+pub(crate) fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, RuntimeError> {
+    Component::from_binary(engine, &component(wasm)?).map_err(|error| invalid(&error))
+}
+
+/// An engine that compiles and never runs: it needs no pool.
+fn compiler() -> Result<Engine, RuntimeError> {
+    let settings = EngineSettings { pooling: false, ..EngineSettings::default() };
+    Engine::new(&engine_config(&settings)).map_err(|error| RuntimeError::Internal(format!("{error:#}")))
+}
+
+fn invalid(error: &wasmtime::Error) -> RuntimeError {
+    RuntimeError::InvalidWasm(format!("{error:#}"))
+}
+
+/// The component in the bytes, or of the module in the bytes.
+fn component(wasm: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, RuntimeError> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(RuntimeError::NotWasm);
+    }
+    let start = Parser::new(0).parse_all(wasm).next();
+    match start {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(wasm.into()),
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => componentize::module(wasm).map(Into::into),
+        Some(Err(error)) => Err(RuntimeError::InvalidWasm(error.to_string())),
+        _ => Err(RuntimeError::InvalidWasm("it ends before it begins".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(wasm: &[u8]) -> RuntimeError {
+        precompile(wasm).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_said_to_be_not() {
+        assert!(matches!(refusal(b""), RuntimeError::NotWasm));
+        assert!(matches!(refusal(b"#!/bin/sh"), RuntimeError::NotWasm));
+    }
+
+    #[test]
+    fn a_plain_module_is_told_what_to_become() {
+        let error = refusal(b"\0asm\x01\0\0\0");
+        assert!(matches!(error, RuntimeError::PlainModule) && error.to_string().contains("wasm32-wasip2"));
+        assert_eq!(error.exit_code(), 65);
+    }
+
+    #[test]
+    fn broken_wasm_is_invalid() {
+        assert!(matches!(refusal(b"\0asm"), RuntimeError::InvalidWasm(_)));
+        assert!(matches!(refusal(b"\0asm\x0d\0\x01\0\x01"), RuntimeError::InvalidWasm(_)));
+        assert!(matches!(refusal(b"\0asm\x01\0\0\0\x01\xff\xff"), RuntimeError::InvalidWasm(_)));
+    }
+
+    #[test]
+    fn compatibility_is_the_same_each_time() {
+        assert_eq!(compatibility(), compatibility());
+        assert_eq!(compatibility().len(), 32);
+    }
+}

@@ -1,0 +1,44 @@
+//! What a component's failure looks like on the container's stderr, where `kubectl logs` shows it.
+
+use std::io::Write as _;
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// Lines of a trap's backtrace that are shown, a title among them; the innermost frames tell what happened.
+const LINES: usize = 13;
+
+/// Says one thing, whole, on stderr.
+pub(crate) fn say(text: &str) {
+    // Nobody is left to tell when stderr itself is gone.
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Tells of a failed call of a component. `out_of_memory`: it was refused memory before.
+pub(crate) fn failure(component: &str, error: &wasmtime::Error, out_of_memory: bool) {
+    say(&describe(component, error, out_of_memory));
+}
+
+fn describe(component: &str, error: &wasmtime::Error, out_of_memory: bool) -> String {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return format!("component \"{component}\" ended itself with exit status {status} instead of answering");
+    }
+    let mut text = match error.downcast_ref::<Trap>() {
+        Some(trap) => format!("component \"{component}\" failed: {trap}"),
+        None => format!("component \"{component}\" failed: {}", causes(error)),
+    };
+    if out_of_memory {
+        text.push_str(" (it had been refused more memory: max_instance_memory)");
+    }
+    for line in error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default().lines().take(LINES) {
+        text.push('\n');
+        text.push_str(line);
+    }
+    text
+}
+
+/// The error and its causes on one line, without the backtrace, which counts as one of them.
+fn causes(error: &wasmtime::Error) -> String {
+    let causes = error.chain().map(ToString::to_string).filter(|cause| !cause.contains("wasm backtrace"));
+    causes.collect::<Vec<_>>().join(": ")
+}
