@@ -20,3 +20,5 @@ done
 if ip link show docker0 >/dev/null 2>&1; then ip link del docker0; fi
 # The parents of the containers' cgroups are not docker's to remove, it thinks.
 find /sys/fs/cgroup -depth -type d \( -path "*/$CLUSTER_NAME" -o -path "*/$CLUSTER_NAME/*" \) -exec rmdir {} + 2>/dev/null || true
+# made for plugins, whatever --exec-root says
+rmdir /run/docker/plugins /run/docker 2>/dev/null || true

@@ -29,6 +29,8 @@ start() {
 
 stop() {
   if [ -f "$pidfile" ]; then
+    # what newer builds have replaced
+    docker image prune -f >/dev/null || true
     pid=$(cat "$pidfile")
     kill -TERM "$pid" 2>/dev/null || true
     wait_until 30 "the end of docker's daemon" bash -c "! kill -0 $pid"
