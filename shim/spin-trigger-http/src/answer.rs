@@ -44,7 +44,7 @@ async fn dispatch(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Re
     if let Some(name) = parts.uri.path().strip_prefix(reserved::PREFIX) {
         return reserved_answer(app, name);
     }
-    let Some(body) = ClientBody::prepare(body, app.settings.max_body, app.settings.stall_timeout) else {
+    let Some(body) = ClientBody::prepare(body, &app.settings, &peer.activity) else {
         return empty(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let (body, too_big) = body;

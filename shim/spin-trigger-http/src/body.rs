@@ -14,7 +14,8 @@ use spin_runtime::http::{BodyError, WasiBody};
 use tokio::time::Sleep;
 
 use crate::app::InWork;
-use crate::watch::Request;
+use crate::settings::Settings;
+use crate::watch::{Activity, Request};
 
 /// A request's body. It fails where it grows beyond its limit, and where the client stops sending for too long.
 pub(crate) struct ClientBody {
@@ -25,19 +26,22 @@ pub(crate) struct ClientBody {
     /// Runs while the client is waited for.
     alarm: Option<Pin<Box<Sleep>>>,
     too_big: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl ClientBody {
-    /// The body for the guest; the flag becomes true once the body has outgrown `limit`. None: it says itself that it will.
-    pub fn prepare(inner: Incoming, limit: u64, stall: Duration) -> Option<(WasiBody, Arc<AtomicBool>)> {
+    /// The body for the guest; the flag becomes true once the body has outgrown its limit. None: it says itself that it will.
+    pub fn prepare(inner: Incoming, settings: &Settings, activity: &Arc<Activity>) -> Option<(WasiBody, Arc<AtomicBool>)> {
+        let (limit, stall) = (settings.max_body, settings.stall_timeout);
         let too_big = Arc::new(AtomicBool::new(false));
         if inner.size_hint().lower() > limit {
+            activity.leave_unread();
             return None;
         }
         if inner.is_end_stream() {
             return Some((inner.map_err(BodyError::from).boxed_unsync(), too_big));
         }
-        let body = Self { inner, limit, taken: 0, stall, alarm: None, too_big: too_big.clone() };
+        let body = Self { inner, limit, taken: 0, stall, alarm: None, too_big: too_big.clone(), activity: activity.clone() };
         Some((body.boxed_unsync(), too_big))
     }
 
@@ -50,6 +54,14 @@ impl ClientBody {
         }
         self.too_big.store(true, Ordering::Relaxed);
         Err(BodyError::HttpRequestBodySize(Some(self.limit)))
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.inner.is_end_stream() {
+            self.activity.leave_unread();
+        }
     }
 }
 

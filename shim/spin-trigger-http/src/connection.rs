@@ -29,8 +29,7 @@ pub(crate) fn protocol(settings: &Settings) -> Builder<TokioExecutor> {
         // The watch over the connection has its own, cheaper, timer.
         .header_read_timeout(None)
         .max_buf_size(settings.max_head.max(8 << 10))
-        .max_headers(settings.max_headers)
-        .pipeline_flush(true);
+        .max_headers(settings.max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -60,7 +59,7 @@ pub(crate) async fn serve(
             async move { Ok::<_, Infallible>(answer.await) }
         }
     });
-    let stream = TokioIo::new(Watched { stream, activity: activity.clone() });
+    let stream = TokioIo::new(Watched::new(stream, activity.clone()));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     let mut look = pin!(tokio::time::sleep(app.settings.head_timeout));
     let mut closing = false;
@@ -70,6 +69,7 @@ pub(crate) async fn serve(
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     log::debug!("connection of {client}: {error}");
+                    activity.leave_unread();
                 }
                 return;
             }

@@ -122,8 +122,9 @@ impl Part {
 }
 
 impl Mixed {
-    /// Matches one segment of a path, appending what the parameters took; on a mismatch `captures` may have grown.
-    pub fn matches<'path>(&self, segment: &'path str, captures: &mut Vec<&'path str>) -> bool {
+    /// Matches one segment of a path, appending what the parameters took; on a mismatch `captures` may have grown. At the
+    /// path's very end a parameter takes something or nothing matches.
+    pub fn matches<'path>(&self, segment: &'path str, at_end: bool, captures: &mut Vec<&'path str>) -> bool {
         let mut rest = segment;
         for (index, part) in self.0.iter().enumerate() {
             match part {
@@ -133,7 +134,7 @@ impl Mixed {
                 },
                 Part::Parameter => {
                     let last = index + 1 == self.0.len();
-                    let end = if last { Some(rest.len()).filter(|&len| len > 0) } else { rest.find('.') };
+                    let end = if last { Some(rest.len()).filter(|&len| len > 0 || !at_end) } else { rest.find('.') };
                     let Some(end) = end else { return false };
                     captures.push(&rest[..end]);
                     rest = &rest[end..];

@@ -129,7 +129,7 @@ impl<T> Router<T> {
                 return true;
             }
             for (mixed, child) in &node.mixed {
-                if mixed.matches(segment, &mut found.captures) && self.descend(*child, after, found) {
+                if mixed.matches(segment, after.is_none(), &mut found.captures) && self.descend(*child, after, found) {
                     return true;
                 }
                 found.captures.truncate(taken);

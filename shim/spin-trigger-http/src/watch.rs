@@ -6,17 +6,21 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 use crate::settings::Settings;
 
 /// A moment that has not come.
 const NEVER: u64 = u64::MAX;
+
+/// How long, and how many bytes of, what nobody wants is still read before a connection is closed.
+const DISCARD: (Duration, u64) = (Duration::from_secs(1), 8 << 20);
 
 /// The notes; moments are milliseconds since the connection was accepted.
 pub(crate) struct Activity {
@@ -29,6 +33,8 @@ pub(crate) struct Activity {
     head_since: AtomicU64,
     /// Since when the client has not taken what it is sent.
     blocked_since: AtomicU64,
+    /// The client may be sending what nobody is going to read.
+    unread: AtomicBool,
 }
 
 /// What is to become of the connection.
@@ -50,6 +56,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
+            unread: AtomicBool::new(false),
         })
     }
 
@@ -62,6 +69,11 @@ impl Activity {
         self.in_work.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
         Request(self.clone())
+    }
+
+    /// Notes that the client was answered before all it sends was read.
+    pub fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
     }
 
     fn read(&self) {
@@ -114,13 +126,39 @@ impl Drop for Request {
 
 /// A stream that notes what happens on it.
 pub(crate) struct Watched {
-    pub stream: TcpStream,
-    pub activity: Arc<Activity>,
+    /// Some until it is dropped.
+    stream: Option<TcpStream>,
+    activity: Arc<Activity>,
+}
+
+impl Watched {
+    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream: Some(stream), activity }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// Closing a socket with unread bytes resets the connection, and the client would never see the answer that explains why.
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.activity.unread.load(Ordering::Relaxed) {
+            return;
+        }
+        if let (Some(mut stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(DISCARD.0, async move {
+                let _ = stream.shutdown().await;
+                let _ = tokio::io::copy(&mut stream.take(DISCARD.1), &mut tokio::io::sink()).await;
+            }));
+        }
+    }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = self.stream()?.poll_read(cx, buffer);
         if polled.is_ready() {
             self.activity.read();
         }
@@ -130,25 +168,25 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let polled = self.stream()?.poll_write(cx, bytes);
         self.activity.wrote(polled.is_pending());
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let polled = self.stream()?.poll_write_vectored(cx, bytes);
         self.activity.wrote(polled.is_pending());
         polled
     }
