@@ -17,5 +17,7 @@ export BASE_IMAGE
 scripts/node-image.sh
 if exists "$WORKER_NODE" && [ "$(docker inspect -f '{{.Image}}' "$WORKER_NODE")" != "$(docker image inspect -f '{{.Id}}' "$NODE_IMAGE")" ]; then
   k3d node delete "$WORKER_NODE"
+  # with it goes the password that k3s keeps for the node; its successor brings another
+  docker exec "$SERVER_NODE" kubectl delete node "$WORKER_NODE" --ignore-not-found
 fi
 exists "$WORKER_NODE" || k3d node create "$CLUSTER_NAME-worker" -c "$CLUSTER_NAME" --image="$NODE_IMAGE" --wait
