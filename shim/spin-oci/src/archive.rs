@@ -94,3 +94,48 @@ impl<R: Read> Read for Limited<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    /// A tar file of one file of zeros.
+    fn zeros(size: usize) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("a").unwrap();
+        header.set_size(size as u64);
+        header.set_cksum();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(header.as_bytes()).unwrap();
+        encoder.write_all(&vec![0; size]).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpack(archive: &[u8], limit: u64) -> Result<u64, OciError> {
+        let mut size = 0;
+        read_entries(&mut &*archive, limit, "x", &mut |entry| {
+            size += std::io::copy(entry, &mut std::io::sink()).map_err(|error| OciError::file("x", error))?;
+            Ok(())
+        })?;
+        Ok(size)
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_limit() {
+        let bomb = zeros(10 << 20);
+        assert!(bomb.len() < 20_000);
+        let said = unpack(&bomb, 1 << 20).unwrap_err().to_string();
+        assert!(said.contains("it unpacks to more than is allowed"), "{said}");
+        assert_eq!(unpack(&bomb, 11 << 20).unwrap(), 10 << 20);
+    }
+
+    #[test]
+    fn a_bomb_that_nobody_asked_for_ends_there_too() {
+        let error = read_entries(&mut &*zeros(10 << 20), 1 << 20, "x", &mut |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("it unpacks to more than is allowed"), "{error}");
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oci_spec::image::{Descriptor as OciDescriptor, ImageManifest};
 use serde_json::json;
-use spin_app::{ContentRef, LockedApp, LockedComponent, LockedSource, LockedTrigger};
+use spin_app::{ContentRef, LockedApp, LockedComponent, LockedSource, LockedTrigger, MAX_LOCKED_APP_BYTES};
 
 use crate::blobs::{Blobs, Descriptor, SharedBlobs};
 use crate::tree::Source;
@@ -13,8 +13,6 @@ use crate::{Digest, FileTree, Files, LoadedApp, OciError, Wasm, media};
 
 /// The largest manifest: containerd and the registries draw the line at the same place.
 const MAX_MANIFEST_BYTES: usize = 4 << 20;
-/// The largest locked app; files up to 128 bytes are in it, so that it grows with their number.
-const MAX_LOCKED_BYTES: u64 = 16 << 20;
 /// The one component of an image that is a single wasm file.
 const SOLE_COMPONENT: &str = "component";
 
@@ -31,7 +29,7 @@ pub fn load_artifact(manifest: &[u8], blobs: SharedBlobs) -> Result<LoadedApp, O
     let layers = manifest.layers().iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
     match locked_app(&manifest, &layers)? {
         Some(locked) => {
-            let app = LockedApp::parse(&locked.read(blobs.as_ref(), MAX_LOCKED_BYTES)?)?;
+            let app = LockedApp::parse(&locked.read(blobs.as_ref(), MAX_LOCKED_APP_BYTES as u64)?)?;
             Layers::new(layers, blobs).load(app)
         }
         None => load_package(&manifest, &layers, blobs),

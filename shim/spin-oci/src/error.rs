@@ -10,7 +10,7 @@ pub enum OciError {
     #[error("the image has no /spin.toml")]
     NoManifest,
     /// The manifest or the locked app is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     App(#[from] spin_app::Error),
     /// A component's source that can't be had from an image.
     #[error("component {component:?} has no wasm in the image: {reason}")]

@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::os::fd::BorrowedFd;
 
-use spin_app::{Error as AppError, FileMount, FilePatterns, LockedComponent, ManifestApp, lock_manifest};
+use spin_app::{Error as AppError, FileMount, FilePatterns, LockedComponent, MAX_MANIFEST_BYTES, ManifestApp, lock_manifest};
 
 use crate::pattern::{plain, resolve};
 use crate::root::Root;
 use crate::tree::Source;
 use crate::{Digest, FileTree, Files, LoadedApp, MAX_TREE_BYTES, OciError, Wasm};
-
-/// The largest manifest.
-const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
 /// Loads an app from an image's root file system; wasm and files are hashed, and read only when they are wanted.
 pub fn load_rootfs(root: BorrowedFd<'_>) -> Result<LoadedApp, OciError> {

@@ -1,4 +1,4 @@
-//! Tar files, always the same for the same content, and the image layout that `ctr images import` and `docker load` read.
+//! Tar files, always the same for the same content, and the image layout that `ctr images import` reads.
 
 use std::collections::BTreeMap;
 use std::fs::File;

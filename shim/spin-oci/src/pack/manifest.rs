@@ -105,12 +105,9 @@ fn component(app: &LoadedApp, component: &LockedComponent) -> Value {
     table
 }
 
-/// TOML has no null: what is not there is not written.
+/// TOML has no null: what is not there is not written, nor is a table with nothing in it.
 fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect(),
-        ),
-        other => other,
-    }
+    let Value::Object(map) = value else { return value };
+    let map = map.into_iter().map(|(key, value)| (key, without_nulls(value)));
+    Value::Object(map.filter(|(_, value)| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty())).collect())
 }

@@ -140,3 +140,53 @@ fn ask(helper: &str, registry: &str) -> Result<Credentials, String> {
         false => Ok(Credentials { login: Some((secret.username, secret.secret)), note: None }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find_with(config: &str, registry: &str) -> Result<Credentials, OciError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        fs::write(&path, config).unwrap();
+        find_in(&path, registry)
+    }
+
+    fn login_of(config: &str, registry: &str) -> Option<(String, String)> {
+        find_with(config, registry).unwrap().login
+    }
+
+    const LOGIN: &str = "dXNlcjpzZWNyZXQ6MQ=="; // user:secret:1
+
+    #[test]
+    fn nothing_is_found_without_a_configuration() {
+        assert_eq!(find_in(Path::new("/nonexistent/config.json"), "a.io").unwrap(), Credentials::default());
+        assert_eq!(find_with("{}", "a.io").unwrap(), Credentials::default());
+    }
+
+    #[test]
+    fn a_registry_is_known_by_its_host_however_it_is_written() {
+        let expected = Some(("user".to_owned(), "secret:1".to_owned()));
+        for key in ["a.io:5000", "https://a.io:5000", "http://A.io:5000/v2/"] {
+            assert_eq!(login_of(&format!(r#"{{"auths":{{"{key}":{{"auth":"{LOGIN}"}}}}}}"#), "a.io:5000"), expected, "{key}");
+        }
+        let hub = format!(r#"{{"auths":{{"{DOCKER_HUB}":{{"auth":"{LOGIN}"}}}}}}"#);
+        assert_eq!(login_of(&hub, "index.docker.io"), expected);
+        assert_eq!(login_of(&hub, "a.io"), None);
+    }
+
+    #[test]
+    fn a_malformed_configuration_is_told_without_what_is_in_it() {
+        for config in ["{\"auths\":{\"a.io\":{\"auth\":\"topsecret!\"}}}", "{\"auths\": topsecret}", "[\"topsecret\"]"] {
+            let said = find_with(config, "a.io").unwrap_err().to_string();
+            assert!(said.contains("config.json") && !said.contains("topsecret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_helper_that_is_missing_is_remembered() {
+        let found = find_with(r#"{"credsStore":"not-installed-here"}"#, "a.io").unwrap();
+        assert!(found.note.unwrap().contains("docker-credential-not-installed-here"));
+        assert!(find_with(r#"{"credsStore":"../../bin/sh"}"#, "a.io").is_err());
+    }
+}

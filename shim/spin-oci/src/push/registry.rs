@@ -192,3 +192,25 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub fn full_name(text: &str) -> Result<String, OciError> {
     parse(text).map(|reference| reference.whole())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "registry.localhost:80"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["ghcr.io", "10.0.0.1:5000", "localhost.example.com", "127.0.0.1.example.com", "[::2]:5000"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_are_dockers() {
+        assert_eq!(full_name("app").unwrap(), "docker.io/library/app:latest");
+        assert_eq!(full_name("localhost:5000/a/b:1").unwrap(), "localhost:5000/a/b:1");
+        assert!(full_name("A B").is_err());
+    }
+}

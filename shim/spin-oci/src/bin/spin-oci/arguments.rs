@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Lock(Lock),
 }
 
-/// Write an app's image to a tar file, for `ctr images import`, `docker load` or `k3d image import`.
+/// Write an app's image to a tar file, for `ctr images import` or `k3d image import`.
 ///
 /// Prints the image's digest.
 #[derive(Args, Debug)]

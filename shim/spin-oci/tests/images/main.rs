@@ -1,0 +1,10 @@
+//! Images as they come from outside: right ones, broken ones, and those made to do harm.
+
+mod archive;
+mod artifact;
+mod command;
+mod pack;
+mod parsers;
+mod registry;
+mod rootfs;
+mod support;
