@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::run;
-use crate::required_env;
+use crate::{image, required_env};
 
 /// An app's directory, as a developer has it.
 #[derive(Debug)]
@@ -55,25 +55,18 @@ impl SpinApp {
         self.dir.path()
     }
 
-    /// As an OCI archive of a plain image (`FROM scratch`), named `name`.
+    /// As an OCI archive of a plain image (`FROM scratch`, everything copied as it is), named `name`.
     pub fn plain(&self, name: &str) -> PathBuf {
-        self.pack(name, &["--plain"])
+        let out = self.dir().with_extension("tar");
+        image::from_scratch(self.dir(), name, &out);
+        out
     }
 
     /// As an OCI archive of a Spin artifact, named `name`.
     pub fn artifact(&self, name: &str) -> PathBuf {
-        self.pack(name, &[])
-    }
-
-    /// A plain image without any check by the packer: whatever is in the directory becomes the root file system.
-    pub fn unchecked(&self, name: &str) -> PathBuf {
-        self.pack(name, &["--plain", "--unchecked"])
-    }
-
-    fn pack(&self, name: &str, flags: &[&str]) -> PathBuf {
-        let out = self.dir.path().with_extension("tar");
+        let out = self.dir().with_extension("tar");
         let mut command = Command::new(required_env("SPIN_OCI"));
-        run(command.arg("pack").arg(self.dir()).arg("--out").arg(&out).args(["--name", name]).args(flags));
+        run(command.arg("pack").arg(self.dir()).arg("--out").arg(&out).args(["--name", name]));
         out
     }
 }

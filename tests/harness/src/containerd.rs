@@ -112,7 +112,7 @@ impl Containerd {
 
     /// Packs an app as a plain image, whatever it holds, and runs it to its end: exit code and what it said.
     pub fn run_to_end(&self, id: &str, app: &SpinApp, flags: &[&str]) -> (Option<i32>, String) {
-        self.import(&app.unchecked(&format!("test.local/{id}:1")));
+        self.import(&app.plain(&format!("test.local/{id}:1")));
         let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{}", free_port());
         let mut args = vec!["run", "--rm", "--net-host", "--runtime", "io.containerd.spin.v2", "--env", &listen];
         args.extend(flags);

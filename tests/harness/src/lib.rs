@@ -7,6 +7,7 @@ pub mod app;
 pub mod cluster;
 pub mod containerd;
 pub mod http;
+pub mod image;
 pub mod process;
 pub mod redis;
 pub mod registry;
