@@ -13,7 +13,7 @@ const WARM_SHARE: u64 = 4;
 /// What the engine is sized by; nothing in it changes the compiled code.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// How many instances may exist at once; a further one waits.
+    /// How many instances may work at once; a further request waits.
     pub max_instances: u32,
     /// Bytes of linear memory one instance may have, all its memories together.
     pub max_instance_memory: Option<u64>,
@@ -30,6 +30,11 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    /// How many instances may exist at once: as many as work may wait for another request.
+    pub(crate) fn slots(&self) -> u32 {
+        self.max_instances.clamp(1, 1 << 20) * 2
+    }
+
     /// How many slots may stay warm unused: all of them, together, within their share of the memory limit.
     fn warm_slots(&self) -> u32 {
         let by_memory = self.memory_limit.map_or(100, |limit| limit / WARM_SHARE / KEEP_MEMORY);
@@ -48,7 +53,7 @@ pub fn engine_config(settings: &EngineSettings) -> Config {
 }
 
 fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
-    let instances = settings.max_instances.max(1);
+    let instances = settings.slots();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)

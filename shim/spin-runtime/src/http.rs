@@ -3,6 +3,7 @@
 use std::future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub use wasmtime_wasi_http::{Error as BodyError, WasiBody};
 use crate::host::HostState;
 use crate::instance::StoreError;
 use crate::{Component, report};
+
+/// What the handler says where a component of WASI 0.2 returned, or failed, before it answered.
+const NO_ANSWER: &str = "guest never invoked `response-outparam::set` method";
 
 /// How requests are handled.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +83,7 @@ impl HttpHandler {
             (ProxyPre::P3(_), reuse) => reuse.unwrap_or_default(),
         };
         let timeout = options.timeout;
-        Self { proxy: ProxyHandler::new(Proxy { component, pre, reuse, timeout }), timeout }
+        Self { proxy: ProxyHandler::new(Proxy { component, pre, reuse, timeout, failures: Arc::default() }), timeout }
     }
 
     /// Hands a request to an instance and returns the answer, whose body streams while the instance works on.
@@ -87,17 +91,28 @@ impl HttpHandler {
         if request.uri().authority().is_none() && request.headers().get(::http::header::HOST).is_none() {
             return Err(HttpError::BadRequest);
         }
+        let component = &self.proxy.state().component;
+        let turn = component.instances().turn().await.map_err(|error| {
+            report::unasked(component.id(), &error);
+            HttpError::Overloaded
+        })?;
+        let failures = self.proxy.state().failures.load(Relaxed);
         let answer = self.proxy.handle((), request);
         let result = match self.timeout {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(ExpirationError.into())),
         };
-        result.map_err(|error| self.explain(&error))
+        drop(turn);
+        result.map_err(|error| self.explain(&error, failures))
     }
 
-    fn explain(&self, error: &wasmtime::Error) -> HttpError {
-        let id = self.proxy.state().component.id();
-        if error.is::<TrapOrPanicError>() {
+    /// `failures`: how many instances had failed when the request came.
+    fn explain(&self, error: &wasmtime::Error, failures: usize) -> HttpError {
+        let Proxy { component, failures: now, .. } = self.proxy.state();
+        let id = component.id();
+        // The instance's end tells of itself; to the request it looks as if there just was no answer.
+        let told = error.to_string() == NO_ANSWER && now.load(Relaxed) != failures;
+        if told || error.is::<TrapOrPanicError>() {
             return HttpError::Failed;
         }
         if error.is::<ExpirationError>() {
@@ -106,7 +121,7 @@ impl HttpHandler {
         }
         let error = match error.downcast_ref::<InstantiationError<()>>() {
             Some(failed) if failed.error.is::<StoreError>() => {
-                report::say(&format!("component \"{id}\" could not be asked: {}", failed.error));
+                report::unasked(id, &failed.error);
                 return HttpError::Overloaded;
             }
             Some(failed) => &*failed.error,
@@ -122,6 +137,8 @@ struct Proxy {
     pre: ProxyPre<HostState>,
     reuse: Reuse,
     timeout: Option<Duration>,
+    /// Instances that failed and told of it.
+    failures: Arc<AtomicUsize>,
 }
 
 impl HandlerState for Proxy {
@@ -133,14 +150,16 @@ impl HandlerState for Proxy {
         let mut store = self.component.instances().store(self.component.guest()).await?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
         let Reuse { requests, concurrent, idle } = self.reuse;
-        let expiration = Expiration { idle, timeout: self.timeout, sleep: None };
-        let state = Worker { component: self.component.clone(), requests, concurrent, timeout: self.timeout };
+        let (component, failures, timeout) = (self.component.clone(), self.failures.clone(), self.timeout);
+        let expiration = Expiration { component: component.clone(), idle, timeout, sleep: None };
+        let state = Worker { component, requests, concurrent, timeout, failures };
         Ok(Instance { store, proxy, view: HostState::http, expiration, state })
     }
 }
 
 /// When an instance is ended from outside, even while it computes.
 struct Expiration {
+    component: Arc<Component>,
     idle: Duration,
     timeout: Option<Duration>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -158,7 +177,11 @@ impl WorkerExpiration for Expiration {
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);
         }
-        sleep.as_mut().poll(cx)
+        let expired = sleep.as_mut().poll(cx);
+        if expired.is_ready() && status == WorkerStatus::PostReturn {
+            report::say(&format!("component \"{}\" was ended: it worked on for too long after its answer", self.component.id()));
+        }
+        expired
     }
 }
 
@@ -167,6 +190,7 @@ struct Worker {
     requests: usize,
     concurrent: usize,
     timeout: Option<Duration>,
+    failures: Arc<AtomicUsize>,
 }
 
 impl WorkerState for Worker {
@@ -196,8 +220,21 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<HostState>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !ended_from_outside(&error)
+        {
+            self.failures.fetch_add(1, Relaxed);
             report::failure(self.component.id(), &error, store.data().limits.exceeded);
         }
+    }
+}
+
+/// Whether nothing failed: the time was up, which is told where that is found, or the tokio runtime the instance lived on is gone, which the
+/// handler takes for a panic, though there can be none without a thread that panics.
+fn ended_from_outside(error: &wasmtime::Error) -> bool {
+    match error.to_string().as_str() {
+        "guest timed out" => true,
+        "worker panicked" => !std::thread::panicking(),
+        _ => false,
     }
 }

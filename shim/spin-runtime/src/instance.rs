@@ -3,36 +3,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use wasmtime::{Engine, Store};
 
+use crate::EngineSettings;
 use crate::host::{Guest, HostState};
 use crate::limits::Limits;
 use crate::ticker::Ticker;
 
-/// How long a request waits for a place before it is refused.
+/// How long a request waits for its turn, and then for a place, before it is refused.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// No place became free in time.
+/// It was nobody's turn in time, or no place became free.
 #[derive(Debug, thiserror::Error)]
-#[error("all {0} instances are in use")]
-pub(crate) struct Overloaded(u32);
+#[error("all instances are in use")]
+pub(crate) struct Overloaded;
 
 /// Makes stores; one for the whole app, as the places are.
 pub(crate) struct Instances {
     engine: Engine,
     ticker: Ticker,
+    /// For calls: less than there are places, so that instances which wait for another call don't keep one from being made.
+    turns: Semaphore,
+    /// For instances, one each as long as it exists.
     places: Arc<Semaphore>,
-    max_instances: u32,
     max_memory: Option<u64>,
 }
 
 impl Instances {
-    pub(crate) fn new(engine: &Engine, ticker: Ticker, max_instances: u32, max_memory: Option<u64>) -> Self {
-        let max_instances = max_instances.max(1);
-        let places = Arc::new(Semaphore::new(max_instances as usize));
-        Self { engine: engine.clone(), ticker, places, max_instances, max_memory }
+    pub(crate) fn new(engine: &Engine, ticker: Ticker, settings: &EngineSettings) -> Self {
+        let places = settings.slots() as usize;
+        let (turns, places) = (Semaphore::new(places / 2), Arc::new(Semaphore::new(places)));
+        Self { engine: engine.clone(), ticker, turns, places, max_memory: settings.max_instance_memory }
+    }
+
+    /// Waits until one more call may be made.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
+        match self.turns.try_acquire() {
+            Ok(turn) => Ok(turn),
+            Err(_) => timeout(WAIT, self.turns.acquire()).await.ok().and_then(Result::ok).ok_or(Overloaded),
+        }
     }
 
     /// A store for one instance; waits while there are too many.
@@ -41,7 +52,7 @@ impl Instances {
             Ok(place) => place,
             Err(_) => match timeout(WAIT, self.places.clone().acquire_owned()).await {
                 Ok(Ok(place)) => place,
-                _ => return Err(Overloaded(self.max_instances).into()),
+                _ => return Err(Overloaded.into()),
             },
         };
         let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter(), place)?;

@@ -24,7 +24,7 @@ pub use component::{Component, HttpExport, RedisExport};
 pub use engine::{EngineSettings, engine_config};
 pub use error::RuntimeError;
 pub use http::{HttpError, HttpHandler, HttpOptions, Reuse};
-pub use internal::{InternalHandler, InternalTarget};
+pub use internal::{InternalAnswer, InternalHandler, InternalTarget};
 pub use message::{MessageError, MessageHandler, MessageOptions};
 pub use runtime::{Code, Inputs, Runtime};
 pub use wasmtime;

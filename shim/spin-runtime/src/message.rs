@@ -7,6 +7,7 @@ use wasmtime::component::InstancePre;
 
 use crate::component::RedisExport;
 use crate::host::HostState;
+use crate::instance::StoreError;
 use crate::{Component, report};
 
 mod bindings {
@@ -90,11 +91,10 @@ impl MessageHandler {
     }
 
     async fn call(&self, payload: Vec<u8>) -> Result<(), MessageError> {
-        let store = self.component.instances().store(self.component.guest()).await;
-        let mut store = store.map_err(|error| {
-            report::say(&format!("component \"{}\" could not be asked: {error}", self.component.id()));
-            MessageError::Overloaded
-        })?;
+        let instances = self.component.instances();
+        let _turn = instances.turn().await.map_err(|error| self.refused(&error.into()))?;
+        let store = instances.store(self.component.guest()).await;
+        let mut store = store.map_err(|error| self.refused(&error))?;
         let result = match &self.pre {
             MessagePre::Spin2(pre) => call2(pre, &mut store, &payload).await,
             MessagePre::Spin3(pre) => call3(pre, &mut store, payload).await,
@@ -103,6 +103,11 @@ impl MessageHandler {
             report::failure(self.component.id(), &error, store.data().limits.exceeded);
             Err(MessageError::Failed)
         })
+    }
+
+    fn refused(&self, error: &StoreError) -> MessageError {
+        report::unasked(self.component.id(), error);
+        MessageError::Overloaded
     }
 }
 

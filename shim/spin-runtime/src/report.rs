@@ -14,6 +14,11 @@ pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
+/// Tells of a call that was not even made.
+pub(crate) fn unasked(component: &str, error: &dyn std::fmt::Display) {
+    say(&format!("component \"{component}\" could not be asked: {error}"));
+}
+
 /// Tells of a failed call of a component. `out_of_memory`: it was refused memory before.
 pub(crate) fn failure(component: &str, error: &wasmtime::Error, out_of_memory: bool) {
     say(&describe(component, error, out_of_memory));

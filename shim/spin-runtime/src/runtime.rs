@@ -84,7 +84,7 @@ impl Runtime {
         let engine = engine::engine(&settings).map_err(internal)?;
         let linker = Linker::new(&engine).map_err(internal)?;
         let ticker = Ticker::start(&engine).map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
-        let instances = Instances::new(&engine, ticker, settings.max_instances, settings.max_instance_memory);
+        let instances = Instances::new(&engine, ticker, &settings);
         let build = Build { engine, linker, instances: Arc::new(instances), variables, stores, services };
         let components = build.components(&app, code, &files)?;
         Ok(Arc::new(Self { app, components, variables: build.variables, services: build.services }))

@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use http_body_util::BodyExt;
+use spin_runtime::http::Reuse;
+use spin_runtime::{EngineSettings, HttpError, HttpOptions};
+
+use crate::fixture::{App, request};
+
+const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+#[tokio::test]
+async fn components_of_both_wasi_versions_answer() {
+    for guest in ["hello-p2", "hello-p3", "core-module"] {
+        let answer = App::new(guest).http().await.get("/").await;
+        assert_eq!(answer.status, 200, "{guest}: {answer:?}");
+        assert!(answer.text().to_lowercase().contains("hello"), "{guest}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_sees_the_request_as_it_is() {
+    let http = App::new("probe-http").http().await;
+    let echo: serde_json::Value = serde_json::from_slice(&http.ask("PATCH", "/a/b", "body").await.body).unwrap();
+    assert_eq!((&echo["method"], &echo["path"], &echo["body"]), (&"PATCH".into(), &"/a/b".into(), &"body".into()));
+    assert!(echo["headers"].as_array().unwrap().contains(&serde_json::json!(["host", "example.com"])), "{echo}");
+}
+
+#[tokio::test]
+async fn a_trap_and_an_exit_fail_the_request_alone() {
+    let http = App::new("probe-http").http().await;
+    assert_eq!(http.try_ask("GET", "/?trap", "").await.unwrap_err(), HttpError::Failed);
+    assert_eq!(http.try_ask("GET", "/?exit", "").await.unwrap_err(), HttpError::Failed);
+    assert_eq!(http.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_endless_loop_is_ended_and_others_are_served_meanwhile() {
+    let http = App::new("probe-http").http_with(HttpOptions { timeout: SECOND, reuse: None }).await;
+    let (looping, other) = tokio::join!(http.try_ask("GET", "/?loop", ""), http.try_ask("GET", "/", ""));
+    assert_eq!(looping.unwrap_err(), HttpError::TimedOut);
+    assert_eq!(other.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_guest_that_sleeps_too_long_is_ended() {
+    let http = App::new("probe-http").http_with(HttpOptions { timeout: SECOND, reuse: None }).await;
+    assert_eq!(http.try_ask("GET", "/?sleep=20000", "").await.unwrap_err(), HttpError::TimedOut);
+}
+
+#[tokio::test]
+async fn an_answer_streams() {
+    let http = App::new("probe-http").http().await;
+    let response = http.handler.handle(request("GET", "/?stream=10000000", "")).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 10_000_000);
+}
+
+#[tokio::test]
+async fn memory_is_bounded_for_the_whole_instance() {
+    let http = App::new("probe-http").config("max_instance_memory = 20000000").http().await;
+    assert_eq!(http.get("/?allocate=10000000").await.text(), "10000000");
+    assert_eq!(http.try_ask("GET", "/?allocate=30000000", "").await.unwrap_err(), HttpError::Failed);
+}
+
+#[tokio::test]
+async fn the_environment_is_the_manifests_alone() {
+    let mut app = App::new("probe-http");
+    app.component().env.insert("NAME".to_owned(), "value".to_owned());
+    app.inputs.env.push(("SECRET".to_owned(), "of the process".to_owned()));
+    assert_eq!(app.http().await.get("/?env").await.text(), "NAME=value\n");
+}
+
+#[tokio::test]
+async fn files_are_there_and_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "content").unwrap();
+    let mut app = App::new("probe-http");
+    app.inputs.files.insert(crate::fixture::ID.to_owned(), dir.path().to_owned());
+    let http = app.http().await;
+    assert_eq!(http.get("/?read=/file").await.text(), "content");
+    assert_eq!(http.get("/?list=/").await.text(), "file");
+    assert_eq!(http.ask("POST", "/?write=/file", "other").await.status, 500);
+    assert_eq!(http.get("/?read=/../../../etc/passwd").await.status, 500);
+}
+
+#[tokio::test]
+async fn more_requests_than_instances_wait_for_their_turn() {
+    for guest in ["hello-p2", "hello-p3"] {
+        let mut app = App::new(guest);
+        app.inputs.engine = EngineSettings { max_instances: 2, ..EngineSettings::default() };
+        let http = app.http().await;
+        let answers = join_all((0..100).map(|_| http.get("/"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{guest}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_of_wasi_02_is_used_again_where_asked_for() {
+    let reuse = Some(Reuse { requests: 10, concurrent: 1, idle: Duration::from_secs(1) });
+    let http = App::new("hello-p2").http_with(HttpOptions { timeout: None, reuse }).await;
+    for _ in 0..25 {
+        assert_eq!(http.get("/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused() {
+    let http = App::new("hello-p2").http().await;
+    let mut request = request("GET", "/", "");
+    request.headers_mut().clear();
+    assert_eq!(http.handler.handle(request).await.unwrap_err(), HttpError::BadRequest);
+}
+
+#[tokio::test]
+async fn output_reaches_the_process_and_blocks_nobody() {
+    let http = App::new("probe-http").http().await;
+    assert_eq!(http.get("/?stdout=to%20stdout").await.status, 200);
+    assert_eq!(http.get("/?stderr=to%20stderr").await.status, 200);
+}

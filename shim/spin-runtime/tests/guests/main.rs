@@ -1,0 +1,11 @@
+//! The runtime with real guests, built by tests/components; SPIN_TEST_COMPONENTS names the directory they are in.
+
+mod building;
+mod fixture;
+mod http;
+mod messages;
+mod precompiled;
+mod redis;
+mod sockets;
+mod stores;
+mod variables;

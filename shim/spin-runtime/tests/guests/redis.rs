@@ -1,0 +1,53 @@
+use harness::Redis;
+
+use crate::fixture::App;
+
+const GUESTS: [&str; 2] = ["outbound", "outbound-p3"];
+
+#[tokio::test]
+async fn an_allowed_server_is_reached() {
+    let redis = Redis::start();
+    for guest in GUESTS {
+        let http = App::new(guest).allow(&redis.address()).http().await;
+        let answer = http.ask("POST", &format!("/redis?{}", redis.address()), guest).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, guest));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_allowed_is_not_reached() {
+    let redis = Redis::start();
+    for guest in GUESTS {
+        let http = App::new(guest).allow("redis://127.0.0.1:1").http().await;
+        assert_eq!(http.ask("POST", &format!("/redis?{}", redis.address()), "x").await.status, 502, "{guest}");
+    }
+    assert_eq!(redis.cli(&["exists", "outbound"]), "0");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_reached_again() {
+    let redis = Redis::start();
+    let http = App::new("outbound").allow("redis://127.0.0.1:*").http().await;
+    let path = format!("/redis?{}", redis.address());
+    assert_eq!(http.ask("POST", &path, "1").await.status, 200);
+    let port = redis.stop();
+    assert_eq!(http.ask("POST", &path, "2").await.status, 502);
+    let _redis = Redis::start_on(port);
+    let mut status = 0;
+    for _ in 0..50 {
+        status = http.ask("POST", &path, "3").await.status;
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_an_error() {
+    let http = App::new("outbound").allow("*://*:*").http().await;
+    for address in ["", "nonsense", "redis://", "http://127.0.0.1"] {
+        assert_eq!(http.ask("POST", &format!("/redis?{address}"), "x").await.status, 502, "{address}");
+    }
+}
