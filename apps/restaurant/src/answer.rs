@@ -20,8 +20,9 @@ impl Answer {
     /// An answer with that value as its body.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         // Only maps with keys that are not strings, or a failing Serialize, could fail: no answer of ours has either.
-        let body = serde_json::to_string(value).expect("answers are plain data");
-        Self { status, headers: vec![("content-type", "application/json".into())], body: body + "\n" }
+        let body = serde_json::to_string(value).expect("answers are plain data") + "\n";
+        let headers = vec![("content-type", "application/json".into()), ("content-length", body.len().to_string())];
+        Self { status, headers, body }
     }
 
     /// The same with one more header.
