@@ -1,4 +1,4 @@
-//! The kitchen as its first version was: spin-sdk 2, configured by the component's environment.
+//! The kitchen as its first version was: spin-sdk 3, configured by the component's environment.
 use std::{env, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result};

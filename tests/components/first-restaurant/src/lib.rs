@@ -1,4 +1,4 @@
-//! The restaurant as its first version was: spin-sdk 2, configured by the component's environment.
+//! The restaurant as its first version was: spin-sdk 3, configured by the component's environment.
 use std::env;
 
 use anyhow::{Context, Result};
