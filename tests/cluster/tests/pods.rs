@@ -59,11 +59,11 @@ fn a_sidecar_runs_in_the_pod_and_reaches_the_app_on_loopback() {
     namespace.apply(&format!(
         "{{apiVersion: v1, kind: Pod, metadata: {{name: pair}}, spec: {{runtimeClassName: wasmtime-spin, terminationGracePeriodSeconds: 2, containers: [\
          {{name: app, image: 'test.local/hello:1', command: ['/']}}, \
-         {{name: side, image: '{image}', command: ['sh', '-c', 'until curl -sS http://127.0.0.1/; do sleep 0.2; done; exec sleep 1000']}}]}}}}"
+         {{name: side, image: '{image}', command: ['sh', '-c', 'until curl -sS http://127.0.0.1/ && echo; do sleep 0.2; done; exec sleep 1000']}}]}}}}"
     ));
     namespace.ready("pod/pair");
     wait_for("the sidecar's word", 20, || match namespace.kube(&["logs", "pair", "-c", "side"]) {
-        logs if logs.contains("Hello") => Ok(()),
+        logs if logs.contains("hello") => Ok(()),
         logs => Err(logs),
     });
 }

@@ -58,7 +58,7 @@ fn a_component_without_the_triggers_export_is_named_with_it() {
 
 #[test]
 fn an_unknown_import_is_named() {
-    ends(&SpinApp::http("unknown-import", ""), 65, &["main", "nobody:provides"]);
+    ends(&SpinApp::http("unknown-import", ""), 65, &["main", "test:delphi/oracle"]);
 }
 
 #[test]

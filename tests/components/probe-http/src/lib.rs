@@ -33,7 +33,10 @@ fn act(what: &str, value: &str, request: &Request) -> io::Result<Vec<u8>> {
             black_box(())
         },
         "exit" => std::process::exit(1),
-        "sleep" => sleep(Duration::from_millis(number(value) as u64)),
+        "sleep" => {
+            eprintln!("sleeping");
+            sleep(Duration::from_millis(number(value) as u64));
+        }
         "allocate" => return Ok(black_box(vec![1u8; number(value)]).len().to_string().into()),
         "stdout" => println!("{value}"),
         "stderr" => eprintln!("{value}"),
