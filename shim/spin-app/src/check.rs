@@ -28,10 +28,10 @@ impl LockedApp {
             return Err(Error::MustUnderstand(unknown.clone()));
         }
         check_host_requirements(&self.host_requirements, || "the app".to_owned())?;
-        check_ids("components", self.components.iter().map(|component| component.id.as_str()))?;
-        check_ids("triggers", self.triggers.iter().map(|trigger| trigger.id.as_str()))?;
+        let components = unique("components", self.components.iter().map(|component| component.id.as_str()))?;
+        unique("triggers", self.triggers.iter().map(|trigger| trigger.id.as_str()))?;
         self.components.iter().try_for_each(|component| self.check_component(component))?;
-        self.triggers.iter().try_for_each(|trigger| self.check_trigger(trigger))?;
+        self.triggers.iter().try_for_each(|trigger| check_trigger(trigger, &components))?;
         variables::check(self)
     }
 
@@ -65,19 +65,19 @@ impl LockedApp {
         }
         variables::check_template(self, &template, place)
     }
+}
 
-    fn check_trigger(&self, trigger: &LockedTrigger) -> Result<(), Error> {
-        let place = || format!("trigger {:?}", trigger.id);
-        if !trigger.trigger_dependencies.is_empty() {
-            return Err(unsupported_dependencies(place()));
-        }
-        if trigger.trigger_config.get("component").is_some_and(|component| !component.is_string()) {
-            return Err(Error::Invalid { place: place(), reason: "its `component` is not the id of a component".to_owned() });
-        }
-        match trigger.component_ids().find(|id| self.component(id).is_none()) {
-            Some(id) => Err(Error::UnknownComponent { place: place(), id: id.to_owned() }),
-            None => Ok(()),
-        }
+fn check_trigger(trigger: &LockedTrigger, components: &HashSet<&str>) -> Result<(), Error> {
+    let place = || format!("trigger {:?}", trigger.id);
+    if !trigger.trigger_dependencies.is_empty() {
+        return Err(unsupported_dependencies(place()));
+    }
+    if trigger.trigger_config.get("component").is_some_and(|component| !component.is_string()) {
+        return Err(Error::Invalid { place: place(), reason: "its `component` is not the id of a component".to_owned() });
+    }
+    match trigger.component_ids().find(|id| !components.contains(id)) {
+        Some(id) => Err(Error::UnknownComponent { place: place(), id: id.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -90,12 +90,14 @@ fn check_host_requirements(requirements: &Map<String, Value>, place: impl Fn() -
     }
 }
 
-fn check_ids<'a>(what: &'static str, mut ids: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+fn unique<'a>(what: &'static str, ids: impl Iterator<Item = &'a str>) -> Result<HashSet<&'a str>, Error> {
     let mut seen = HashSet::new();
-    match ids.find(|id| !seen.insert(*id)) {
-        Some(id) => Err(Error::DuplicateId { what, id: id.to_owned() }),
-        None => Ok(()),
+    for id in ids {
+        if !seen.insert(id) {
+            return Err(Error::DuplicateId { what, id: id.to_owned() });
+        }
     }
+    Ok(seen)
 }
 
 fn check_list(list: Option<&Value>, place: impl Fn() -> String) -> Result<(), Error> {

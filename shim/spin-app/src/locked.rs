@@ -26,10 +26,8 @@ pub struct LockedApp {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, LockedVariable>,
     /// What makes components run.
-    #[serde(default)]
     pub triggers: Vec<LockedTrigger>,
     /// The components.
-    #[serde(default)]
     pub components: Vec<LockedComponent>,
 }
 

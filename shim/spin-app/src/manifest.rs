@@ -87,10 +87,15 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 
 /// The parser's error with the place in words instead of an excerpt.
 fn located(text: &str, error: &toml::de::Error) -> Error {
-    let start = error.span().map_or(0, |span| span.start);
-    let before = text.get(..start).unwrap_or(text);
+    let span = error.span().unwrap_or_default();
+    let before = text.get(..span.start).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = before.matches('\n').count() + 1;
     let column = before[line_start..].chars().count() + 1;
-    Error::Manifest { line, column, message: error.message().replace('\n', ", ") }
+    let message = match (error.message(), text.get(span)) {
+        // The parser leaves it to its excerpt to say which.
+        ("duplicate key", Some(key)) => format!("duplicate key `{}`", key.chars().take(80).collect::<String>()),
+        (message, _) => message.replace('\n', ", "),
+    };
+    Error::Manifest { line, column, message }
 }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{Error, id::ComponentId};
 
+/// More than any component has; they are compared each with each.
+const MAX_DEPENDENCIES: usize = 1000;
+
 /// The name of an import: `name`, `namespace:package`, `namespace:package/interface@1.2.3`, …
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(try_from = "String")]
@@ -138,6 +141,10 @@ pub(crate) fn check(component: &str, dependencies: &BTreeMap<Name, Dependency>) 
         place: format!("dependency {:?} of component {component:?}", name.to_string()),
         reason: reason.to_owned(),
     };
+    if dependencies.len() > MAX_DEPENDENCIES {
+        let reason = format!("it has {} dependencies, more than the {MAX_DEPENDENCIES} allowed", dependencies.len());
+        return Err(Error::Invalid { place: format!("component {component:?}"), reason });
+    }
     for (name, dependency) in dependencies {
         match name {
             Name::Plain(_) if !dependency.names_package => return Err(fault(name, "it must name a `package`")),
@@ -189,6 +196,95 @@ impl std::fmt::Display for Name {
                 interface.iter().try_for_each(|interface| write!(f, "/{interface}"))?;
                 version.iter().try_for_each(|version| write!(f, "@{version}"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(table: &str) -> Result<(), String> {
+        let dependencies = toml::from_str(table).map_err(|error| error.message().to_owned())?;
+        check("main", &dependencies).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form_of_spin_4_is_read() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        checked(
+            &r#"
+            "fizz:buzz" = ">=0.1.0"
+            "a:b/c" = { registry = "r.io", version = "^1.2.3", package = "a:b", export = "foo", inherit_configuration = true }
+            "foo:bar/baz@0.1.0" = { path = "x.wasm", inherit_configuration = ["ai_models", "allowed_outbound_hosts"] }
+            "foo:url/baz" = { url = "https://x/y.wasm", digest = "DIGEST", export = "e" }
+            plain = { component = "other", export = "e" }
+            "#
+            .replace("DIGEST", &digest),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn mixed_and_incomplete_forms_are_refused() {
+        for value in [
+            "{}",
+            "{ path = \"a\", version = \"1\" }",
+            "{ url = \"u\" }",
+            "{ component = \"a\", path = \"b\" }",
+            "{ package = \"a:b\" }",
+        ] {
+            assert!(checked(&format!("\"a:b\" = {value}")).unwrap_err().contains("a dependency has `version`"), "{value}");
+        }
+        assert!(checked("\"a:b\" = { pth = \"a\" }").unwrap_err().contains("unknown field `pth`"));
+        assert!(checked("\"a:b\" = \"one\"").unwrap_err().contains("\"one\" is not a version requirement"));
+    }
+
+    #[test]
+    fn a_plain_name_needs_a_package() {
+        assert!(
+            checked("a-b = \"1\"").unwrap_err().contains("dependency \"a-b\" of component \"main\": it must name a `package`")
+        );
+        assert!(checked("a-b = { version = \"1\", package = \"c:d\" }").is_ok());
+        assert!(checked("a-b = { path = \"x\" }").is_ok());
+    }
+
+    #[test]
+    fn a_whole_package_has_no_export() {
+        assert!(checked("\"a:b@1.0.0\" = { path = \"x\", export = \"y\" }").unwrap_err().contains("can't have an `export`"));
+    }
+
+    #[test]
+    fn names_of_one_package_must_differ_in_version_or_interface() {
+        let pair = |one: &str, two: &str| checked(&format!("{one:?} = \"1\"\n{two:?} = \"1\""));
+        for (one, two) in [
+            ("a:b/c", "a:b/d"),
+            ("a:b@1.0.0", "a:b@2.0.0"),
+            ("a:b@0.1.0", "a:b@0.2.0"),
+            ("a:b@0.0.1", "a:b@0.0.2"),
+            ("a:b", "a:c"),
+        ] {
+            pair(one, two).unwrap();
+        }
+        for (one, two) in [("a:b", "a:b/c"), ("a:b@1.0.0", "a:b@1.1.0"), ("a:b@0.1.0", "a:b@0.1.1"), ("a:b/c", "a:b/c@1.0.0")] {
+            assert!(pair(one, two).unwrap_err().contains("overlaps"), "{one} {two}");
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["a:", ":b", "a:b/", "a:b@x", "a:b/c_d", "a:b:c", "a/b", "A_B"] {
+            assert!(checked(&format!("{name:?} = {{ path = \"x\" }}")).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn dependencies_of_triggers_are_tables_without_export() {
+        let read = |value: &str| toml::from_str::<BTreeMap<String, TriggerDependency>>(&format!("x = {value}")).map(|_| ());
+        read("{ path = \"x\" }").unwrap();
+        read("{ version = \"1\", package = \"a:b\" }").unwrap();
+        for value in ["\"1\"", "{ version = \"1\" }", "{ path = \"x\", export = \"e\" }", "{}"] {
+            assert!(read(value).is_err(), "{value}");
         }
     }
 }

@@ -69,12 +69,12 @@ fn name_triggers(triggers: &mut BTreeMap<String, Vec<v2::Trigger>>) -> Result<()
 /// Moves components written within triggers to the others, under a name made from the trigger's.
 fn move_inline_components(manifest: &mut v2::Manifest) {
     let v2::Manifest { triggers, components, .. } = manifest;
+    let mut numbers = 1_u64..;
     for trigger in triggers.values_mut().flatten() {
         let natural = trigger.id.as_ref().and_then(|id| ComponentId::try_from(format!("{id}-component")).ok());
         let roles = trigger.components.values_mut().flat_map(|many| &mut many.0);
         let specs: Vec<_> = trigger.component.iter_mut().chain(roles).collect();
         let mut natural = natural.filter(|_| specs.len() == 1);
-        let mut numbers = 1_u64..;
         for spec in specs {
             let v2::ComponentSpec::Inline(component) = spec else { continue };
             let numbered = numbers.by_ref().filter_map(|number| ComponentId::try_from(format!("inline-component{number}")).ok());
@@ -88,22 +88,21 @@ fn move_inline_components(manifest: &mut v2::Manifest) {
 
 fn check_dependencies(manifest: &v2::Manifest) -> Result<(), Error> {
     for (id, component) in &manifest.components {
+        let place = || format!("component {:?}", id.as_str());
         dependency::check(id.as_str(), &component.dependencies)?;
-        let needed = component.dependencies.values().filter_map(|dependency| dependency.component.as_ref());
-        for unknown in needed.filter(|needed| !manifest.components.contains_key(needed)).take(1) {
-            return Err(Error::UnknownComponent {
-                place: format!("a dependency of component {:?}", id.as_str()),
-                id: unknown.to_string(),
-            });
+        let mut needed = component.dependencies.values().filter_map(|dependency| dependency.component.as_ref());
+        if let Some(unknown) = needed.find(|needed| !manifest.components.contains_key(needed)) {
+            return Err(Error::UnknownComponent { place: place(), id: unknown.to_string() });
         }
         if !component.dependencies.is_empty() {
-            return Err(unsupported_dependencies(format!("component {:?}", id.as_str())));
+            return Err(unsupported_dependencies(place()));
         }
     }
-    for trigger in manifest.triggers.values().flatten().filter(|trigger| !trigger.dependencies.is_empty()).take(1) {
-        return Err(unsupported_dependencies(format!("trigger {:?}", trigger.id.as_deref().unwrap_or_default())));
+    let dependent = manifest.triggers.values().flatten().find(|trigger| !trigger.dependencies.is_empty());
+    match dependent {
+        Some(trigger) => Err(unsupported_dependencies(format!("trigger {:?}", trigger.id.as_deref().unwrap_or_default()))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Dependencies are composed into a component's wasm when an app is published, not where it runs.

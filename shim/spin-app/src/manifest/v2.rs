@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for TriggerVisitor {
         let mut trigger = Trigger::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "id" => trigger.id = Some(map.next_value()?),
+                "id" => trigger.id = Some(map.next_value()?).filter(|id: &String| !id.is_empty()),
                 "component" => trigger.component = Some(map.next_value()?),
                 "components" => trigger.components = map.next_value()?,
                 "dependencies" => trigger.dependencies = map.next_value()?,

@@ -106,12 +106,10 @@ fn host_and_port(rest: &str) -> Result<(HostPattern, &str), String> {
 fn bracketed(inner: &str) -> Result<(HostPattern, &str), String> {
     let (address, behind) = inner.split_once(']').ok_or("a `[` is not closed")?;
     let (length, port) = behind.split_once(':').unwrap_or((behind, ""));
-    let host = match Cidr::parse(&format!("{address}{length}")) {
-        Some(network) => HostPattern::Network(network),
-        None => {
-            without_path(length.strip_prefix('/').map_or(length, |_| length))?;
-            HostPattern::parse_ipv6(address)?
-        }
+    let host = match (Cidr::parse(&format!("{address}{length}")), length, port) {
+        (Some(network), ..) => HostPattern::Network(network),
+        (None, "", _) | (None, "/", "") => HostPattern::parse_ipv6(address)?,
+        (None, ..) => return Err("only a port may follow its `]`, no path or anything else".to_owned()),
     };
     Ok((host, without_path(port)?))
 }
