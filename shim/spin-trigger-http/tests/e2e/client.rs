@@ -13,6 +13,8 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: String,
+    /// Everything that came.
+    pub raw: String,
 }
 
 /// Sends text as it stands and reads until the server closes.
@@ -56,7 +58,7 @@ impl Answer {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
-        Self { status, head: head.to_ascii_lowercase(), body }
+        Self { status, head: head.to_ascii_lowercase(), body, raw: text.to_owned() }
     }
 
     /// Status and body, for comparing.

@@ -48,7 +48,7 @@ async fn a_connection_that_waits_for_nothing_is_closed() {
     assert_eq!(running.end().await, Drained { abandoned: 0 });
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.expect("an orderly end");
-    assert_eq!(rest, "hello");
+    assert!(rest.contains("hello"), "{rest}");
 }
 
 #[tokio::test]

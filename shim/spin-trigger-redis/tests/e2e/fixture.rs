@@ -53,7 +53,7 @@ pub fn inputs(redis: &RedisServer, address: &str, listeners: &[(&str, &str, &str
     };
     let app = json!({
         "spin_lock_version": 0,
-        "metadata": {"name": "tested", "trigger": {"redis": {"address": address}}},
+        "metadata": {"name": "tested", "triggers": {"redis": {"address": address}}},
         "variables": {"channel": {"default": "from-a-variable"}, "address": {"default": redis.address()}},
         "triggers": listeners.iter().map(trigger).collect::<Vec<Value>>(),
         "components": listeners.iter().map(component).collect::<Vec<Value>>(),

@@ -52,9 +52,13 @@ impl RedisServer {
 
     /// Runs a command.
     pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let mut connection = self.connection().await.expect("Redis answers");
-        let answer = redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await;
-        answer.expect("an answer of that type")
+        self.try_ask(command).await.expect("an answer of that type")
+    }
+
+    /// Runs a command; none: no answer in time, or none of that type.
+    pub async fn try_ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> Option<T> {
+        let mut connection = self.connection().await?;
+        redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.ok()
     }
 
     pub async fn publish(&self, channel: &str, messages: &[String]) {
