@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/wasm.sh apps
-scripts/spin-oci.sh
+scripts/shim.sh
 mkdir -p dist/images
 for app in restaurant kitchen; do
   name=$(sed -n 's/^ *image: *//p' "apps/$app/deploy.yaml")

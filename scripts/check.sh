@@ -8,7 +8,7 @@ cargo fmt --all --check
 cargo clippy --release --workspace --all-targets -- -D warnings
 (cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
 (cd tests/components && cargo fmt --all --check)
-(cd node-image/local && test -z "$(gofmt -l .)" && go vet ./...)
+(cd node-image/local && test -z "$(gofmt -l .)" && ../../scripts/local-go.sh vet ./internal/...)
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 # The advisory database is fetched from the network; where that can't be, the other three still hold.
 cargo deny check licenses bans sources

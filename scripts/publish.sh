@@ -15,7 +15,7 @@ read -ra flags <<<"${SPIN_OCI_FLAGS:-}"
 # The first `version = "…"`, which is the app's: the manifest's own version has another name.
 version() { sed -n 's/^version *= *"\(.*\)".*/\1/p' "$1/spin.toml" | head -n 1; }
 
-scripts/spin-oci.sh >&2
+scripts/shim.sh >&2
 scripts/wasm.sh apps >&2
 for app in restaurant kitchen; do
   reference=${registry%/}/$app:${TAG:-$(version "apps/$app")}

@@ -7,9 +7,10 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 step install scripts/install.sh test
 step components scripts/wasm.sh tests/components
 step apps scripts/wasm.sh apps
+CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-gnu
+export CARGO_BUILD_TARGET
 export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/dist SPIN_OCI=$PWD/dist/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin
 step shim scripts/shim.sh
-step spin-oci scripts/spin-oci.sh
 
 if wants unit; then
   run unit cargo test --release --locked --workspace --exclude containerd-tests --exclude cluster-tests
