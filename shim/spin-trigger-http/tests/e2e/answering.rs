@@ -12,32 +12,46 @@ async fn components_of_wasi_0_2_and_0_3_answer_in_one_app() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn the_guest_sees_the_request_and_what_the_host_adds() {
-    let running = serve(&["probe-http"], json!([{"route": "/base/:path_segment/...", "component": "probe-http"}])).await;
-    let forged = "spin-path-match-admin: yes\r\nspin-client-addr: 9.9.9.9:9\r\naccept: */*\r\n";
-    let answer = request(running.address, "POST", "/base/path/rest?key=value", forged, "content").await;
+/// What the probe was given for this request, its headers sorted.
+async fn seen(route: &str, path: &str, headers: &str, body: &str) -> (Value, Vec<(String, String)>) {
+    let running = serve(&["probe-http"], json!([{"route": route, "component": "probe-http"}])).await;
+    let answer = request(running.address, "POST", path, headers, body).await;
+    running.end().await;
     let seen: Value = serde_json::from_str(&answer.body).expect("the probe answers JSON");
-    assert_eq!([&seen["method"], &seen["body"]], ["POST", "content"]);
     let mut headers: Vec<(String, String)> = serde_json::from_value(seen["headers"].clone()).expect("pairs of text");
     headers.sort();
-    let client = headers.iter().position(|(name, _)| name == "spin-client-addr").map(|at| headers.remove(at).1);
-    assert!(client.is_some_and(|client| client.starts_with("127.0.0.1:")));
-    let expected = [
-        ("accept", "*/*"),
-        ("content-length", "7"),
-        ("host", "test"),
-        ("spin-base-path", "/"),
-        ("spin-component-route", "/base/:path_segment"),
-        ("spin-full-url", "http://test/base/path/rest?key=value"),
-        ("spin-matched-route", "/base/:path_segment/..."),
-        ("spin-path-info", "/rest"),
-        ("spin-path-match-path-segment", "path"),
-        ("spin-raw-component-route", "/base/:path_segment/..."),
-    ];
-    assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    running.end().await;
+    (seen, headers)
 }
+
+#[tokio::test]
+async fn the_guest_sees_the_request_as_it_was_sent() {
+    let (seen, headers) = seen("/...", "/path?key=value", "accept: */*\r\n", "content").await;
+    assert_eq!([&seen["method"], &seen["body"]], ["POST", "content"]);
+    let sent = headers.iter().filter(|(name, _)| !name.starts_with("spin-"));
+    let sent: Vec<_> = sent.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(sent, [("accept", "*/*"), ("content-length", "7"), ("host", "test")]);
+}
+
+#[tokio::test]
+async fn the_guest_is_told_its_route_and_nobody_else_can_tell_it() {
+    let forged = "spin-path-match-admin: yes\r\nspin-client-addr: 9.9.9.9:9\r\nspin-path-info: /etc\r\n";
+    let (_, headers) = seen("/base/:path_segment/...", "/base/path/rest?key=value", forged, "").await;
+    let told = headers.iter().filter(|(name, _)| name.starts_with("spin-") && name != "spin-client-addr");
+    let told: Vec<_> = told.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(told, TOLD);
+    let client: Vec<_> = headers.iter().filter(|(name, _)| name == "spin-client-addr").collect();
+    assert!(client.len() == 1 && client[0].1.starts_with("127.0.0.1:"), "{client:?}");
+}
+
+const TOLD: [(&str, &str); 7] = [
+    ("spin-base-path", "/"),
+    ("spin-component-route", "/base/:path_segment"),
+    ("spin-full-url", "http://test/base/path/rest?key=value"),
+    ("spin-matched-route", "/base/:path_segment/..."),
+    ("spin-path-info", "/rest"),
+    ("spin-path-match-path-segment", "path"),
+    ("spin-raw-component-route", "/base/:path_segment/..."),
+];
 
 #[tokio::test]
 async fn a_guest_that_traps_or_exits_is_an_empty_500_and_nothing_else() {
