@@ -1,6 +1,6 @@
 //! The Redis trigger, and both triggers in one app.
 
-use harness::{Containerd, Redis, SpinApp, wait_for};
+use harness::{Containerd, Redis, SpinApp, Task, wait_for};
 
 /// An app whose component `sink` pushes every message of channel `in` to the list `out`, both on the Redis at `address`.
 fn sink(address: &str, guest: &str, more: &str) -> SpinApp {
@@ -13,13 +13,13 @@ fn sink(address: &str, guest: &str, more: &str) -> SpinApp {
     .guest(guest)
 }
 
-/// Waits until the list holds what `wanted` says, in any order.
-fn wait_for_list(redis: &Redis, list: &str, wanted: &[&str]) {
+/// Waits until the list `out` holds what `wanted` says, in any order.
+fn wait_for_list(redis: &Redis, task: &Task, wanted: &[&str]) {
     wait_for("the messages", 30, || {
-        let text = redis.cli(&["lrange", list, "0", "-1"]);
+        let text = redis.cli(&["lrange", "out", "0", "-1"]);
         let mut lines: Vec<_> = text.lines().collect();
         lines.sort_unstable();
-        if lines == wanted { Ok(()) } else { Err(format!("{lines:?}")) }
+        if lines == wanted { Ok(()) } else { Err(format!("{lines:?}; the app said: {}", task.said())) }
     });
 }
 
@@ -27,11 +27,11 @@ fn wait_for_list(redis: &Redis, list: &str, wanted: &[&str]) {
 fn messages_reach_a_component_of_either_generation() {
     for guest in ["redis-sink", "redis-sink-p3"] {
         let (redis, containerd) = (Redis::start(), Containerd::v2());
-        let _task = containerd.serve("sink", &sink(&redis.address(), guest, ""));
+        let task = containerd.serve("sink", &sink(&redis.address(), guest, ""));
         redis.wait_for_subscribers("in", 1);
         redis.cli(&["publish", "in", "one"]);
         redis.cli(&["publish", "in", "two"]);
-        wait_for_list(&redis, "out", &["one", "two"]);
+        wait_for_list(&redis, &task, &["one", "two"]);
     }
 }
 
@@ -47,7 +47,7 @@ fn several_messages_are_in_work_at_once() {
     });
     // One after the other, nine would be through by now.
     assert_eq!(redis.cli(&["llen", "out"]), "0");
-    wait_for_list(&redis, "out", &["sleep:5000"; 10]);
+    wait_for_list(&redis, &task, &["sleep:5000"; 10]);
 }
 
 #[test]
@@ -57,19 +57,19 @@ fn a_trap_in_one_message_does_not_stop_the_next() {
     redis.wait_for_subscribers("in", 1);
     redis.cli(&["publish", "in", "trap"]);
     redis.cli(&["publish", "in", "after"]);
-    wait_for_list(&redis, "out", &["after"]);
+    wait_for_list(&redis, &task, &["after"]);
     assert!(task.said().contains("sink"), "{}", task.said());
 }
 
 #[test]
 fn the_app_lives_on_when_redis_goes_and_comes_back() {
     let (redis, containerd) = (Redis::start(), Containerd::v2());
-    let _task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
+    let task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
     redis.wait_for_subscribers("in", 1);
     let redis = Redis::start_on(redis.stop());
     redis.wait_for_subscribers("in", 1);
     redis.cli(&["publish", "in", "again"]);
-    wait_for_list(&redis, "out", &["again"]);
+    wait_for_list(&redis, &task, &["again"]);
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn http_and_redis_triggers_run_in_one_app() {
     assert_eq!(task.get("/").status, 200);
     redis.wait_for_subscribers("in", 1);
     redis.cli(&["publish", "in", "message"]);
-    wait_for_list(&redis, "out", &["message"]);
+    wait_for_list(&redis, &task, &["message"]);
 }

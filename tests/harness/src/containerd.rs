@@ -81,15 +81,17 @@ impl Containerd {
         self.ctr_ok(&["images", "import", "--all-platforms", path]);
     }
 
-    /// Where containerd keeps the bundles of its tasks.
-    pub fn bundle(&self, id: &str) -> PathBuf {
-        self.dir.path().join("state/io.containerd.runtime.v2.task/test").join(id)
+    /// The process of a task.
+    pub fn pid_of(&self, id: &str) -> i32 {
+        let list = self.ctr_ok(&["tasks", "ls"]);
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(id));
+        let pid = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("no task {id} in\n{list}"))
     }
 
     /// The process of the shim that supervises a task: the parent of the task's process.
     pub fn shim_of(&self, id: &str) -> i32 {
-        let pid = fs::read_to_string(self.bundle(id).join("init.pid")).expect("the bundle holds the pid of the task");
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).expect("the task runs");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid_of(id))).expect("the task runs");
         let after_name = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
         after_name.and_then(|ppid| ppid.parse().ok()).expect("stat names the parent")
     }
@@ -186,10 +188,7 @@ impl Task<'_> {
 
     /// Its container's process.
     pub fn pid(&self) -> i32 {
-        let list = self.containerd.ctr_ok(&["tasks", "ls"]);
-        let line = list.lines().find(|line| line.split_whitespace().next() == Some(&self.id));
-        let pid = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|pid| pid.parse().ok());
-        pid.unwrap_or_else(|| panic!("no task {} in\n{list}", self.id))
+        self.containerd.pid_of(&self.id)
     }
 
     /// Sends a signal.
