@@ -1,0 +1,178 @@
+//! Building the app, starting its triggers, and ending in good order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spin_runtime::http::Reuse;
+use spin_runtime::{Code, EngineSettings, Inputs, Runtime};
+use spin_trigger_http::Server;
+use spin_trigger_redis::Subscriber;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::settings::Settings;
+use crate::plan::{Failure, Run};
+use crate::report::{Report, Reporter};
+use crate::sys;
+
+/// Where operators mount the runtime's configuration.
+const RUNTIME_CONFIG: &str = "/runtime-config.toml";
+const LONGEST_CONFIG: u64 = 1 << 20;
+/// Where files of the default stores go if there is such a directory; a volume, for nothing else outlives the container.
+const STATE_DIR: &str = "/.spin";
+/// What this build can be triggered by.
+const TRIGGERS: [&str; 2] = ["http", "redis"];
+
+/// Runs the app until it is told to end.
+pub fn run(run: Run, settings: Settings, reporter: &Reporter) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::internal("starting"))?.block_on(async {
+        // From here on: the first process of a container has no default action for signals.
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            started = start(run, &settings) => serve(started?, &settings, reporter, signals).await,
+            () = signals.next() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Everything that listens.
+struct Started {
+    server: Option<Server>,
+    subscriber: Option<Subscriber>,
+}
+
+async fn start(run: Run, settings: &Settings) -> Result<Started, Failure> {
+    let unknown = run.app.triggers.iter().find(|trigger| !TRIGGERS.contains(&trigger.trigger_type.as_str()));
+    if let Some(trigger) = unknown {
+        let (id, kind) = (&trigger.id, &trigger.trigger_type);
+        let message = format!("trigger {id:?} is of type {kind:?}; this runtime has {}", TRIGGERS.join(" and "));
+        return Err(Failure::new(Failure::APP, message));
+    }
+    if run.app.triggers.is_empty() {
+        return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
+    }
+    let has = |kind| run.app.triggers_of(kind).next().is_some();
+    let (http, redis) = (has("http"), has("redis"));
+    let runtime = Runtime::build(inputs(run, settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
+    let subscriber = match redis {
+        true => Some(Subscriber::new(&runtime, redis_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?),
+        false => None,
+    };
+    // The port last: nothing that fails later may leave a client with a connection nobody will answer.
+    let server = match http {
+        true => Some(Server::bind(&runtime, http_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?),
+        false => None,
+    };
+    Ok(Started { server, subscriber })
+}
+
+async fn serve(started: Started, settings: &Settings, reporter: &Reporter, mut signals: Signals) {
+    reporter.send(&Report::Ready);
+    let drain = CancellationToken::new();
+    let Started { server, subscriber } = started;
+    let http = async {
+        if let Some(server) = server {
+            server.run(drain.clone(), settings.grace).await;
+        }
+    };
+    let redis = async {
+        if let Some(subscriber) = subscriber {
+            subscriber.run(drain.clone(), settings.grace).await;
+        }
+    };
+    let told = async {
+        signals.next().await;
+        drain.cancel();
+        signals.next().await;
+    };
+    tokio::select! {
+        _ = async { tokio::join!(http, redis) } => {}
+        () = told => {}
+    }
+}
+
+fn inputs(run: Run, settings: &Settings) -> Result<Inputs, Failure> {
+    let inherited = Failure::internal("taking over the code");
+    let code = run.code.into_iter().map(|(id, fd)| Ok((id, Code::Precompiled(File::from(sys::inherited_fd(fd)?)))));
+    let code = code.collect::<std::io::Result<BTreeMap<_, _>>>().map_err(inherited)?;
+    let state_dir = Some(PathBuf::from(STATE_DIR)).filter(|dir| dir.is_dir());
+    Ok(Inputs {
+        code,
+        files: run.files.into_iter().map(|(id, fd)| (id, open_path(fd))).collect(),
+        state_dir,
+        runtime_config: runtime_config(Path::new(RUNTIME_CONFIG))?,
+        env: settings.env.clone(),
+        engine: EngineSettings {
+            max_instances: settings.max_instances,
+            max_instance_memory: settings.max_instance_memory,
+            memory_limit: run.memory_limit,
+            pooling: settings.pooling,
+            ..Default::default()
+        },
+        ..Inputs::new(run.app)
+    })
+}
+
+/// A directory that is nowhere in the container, by the descriptor that stays open as long as the process lives.
+fn open_path(fd: RawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{fd}"))
+}
+
+fn runtime_config(path: &Path) -> Result<Option<String>, Failure> {
+    let failed = |error| Failure::new(Failure::CONFIGURATION, format!("reading {}: {error}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut text = String::new();
+    file.take(LONGEST_CONFIG).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+fn http_settings(settings: &Settings) -> spin_trigger_http::Settings {
+    let defaults = spin_trigger_http::Settings::default();
+    spin_trigger_http::Settings {
+        listen: settings.listen,
+        workers: settings.workers,
+        request_timeout: settings.request_timeout,
+        reuse: settings.reuse.map(|requests| Reuse { requests, ..Reuse::default() }),
+        linger: settings.linger.unwrap_or(defaults.linger),
+        ..defaults
+    }
+}
+
+fn redis_settings(settings: &Settings) -> spin_trigger_redis::Settings {
+    let defaults = spin_trigger_redis::Settings::default();
+    spin_trigger_redis::Settings {
+        max_in_work: settings.max_messages.map_or(defaults.max_in_work, usize::from),
+        message_timeout: settings.message_timeout,
+        ..defaults
+    }
+}
+
+/// SIGTERM and SIGINT, which both mean: finish and end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

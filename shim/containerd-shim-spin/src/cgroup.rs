@@ -1,0 +1,249 @@
+//! The cgroup of a container, version 1 and 2: found once, then used through its directories.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// Version 2's only hierarchy, in the map below.
+const UNIFIED: &str = "";
+
+/// The directories of one cgroup: one for each controller in version 1, a single one in version 2.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Cgroup {
+    dirs: BTreeMap<String, PathBuf>,
+}
+
+impl Cgroup {
+    /// The one a process is in.
+    pub fn of_process(pid: u32) -> io::Result<Self> {
+        let hierarchies = Hierarchies::mounted()?;
+        let memberships = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        Ok(Self::of_memberships(&hierarchies, &memberships))
+    }
+
+    fn of_memberships(hierarchies: &Hierarchies, memberships: &str) -> Self {
+        let mut dirs = BTreeMap::new();
+        for line in memberships.lines() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+            for controller in controllers.split(',') {
+                if let Some(dir) = hierarchies.dir_of_member(controller, Path::new(path)) {
+                    dirs.insert(controller.to_owned(), dir);
+                }
+            }
+        }
+        Self { dirs }
+    }
+
+    /// The one a spec's `cgroupsPath` means, whether it exists or not.
+    pub fn of_path(path: &str, systemd: bool) -> io::Result<Self> {
+        let hierarchies = Hierarchies::mounted()?;
+        let path = if systemd { scope_path(path) } else { path.to_owned() };
+        let relative = path.trim_start_matches('/');
+        let safe = Path::new(relative).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if relative.is_empty() || !safe {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("cgroup path {path:?}")));
+        }
+        let dirs = hierarchies.0.iter().map(|(controller, at)| (controller.clone(), at.mount_point.join(relative)));
+        Ok(Self { dirs: dirs.collect() })
+    }
+
+    /// Whether this is version 2.
+    pub fn is_unified(&self) -> bool {
+        self.dirs.contains_key(UNIFIED)
+    }
+
+    /// Version 2's only directory.
+    pub fn unified_dir(&self) -> Option<&Path> {
+        self.dirs.get(UNIFIED).map(PathBuf::as_path)
+    }
+
+    /// A controller's directory; in version 2 the only one.
+    pub fn dir(&self, controller: &str) -> Option<&Path> {
+        self.dirs.get(controller).or_else(|| self.dirs.get(UNIFIED)).map(PathBuf::as_path)
+    }
+
+    /// A file of a controller; nothing where it isn't there (any more).
+    pub fn read(&self, controller: &str, file: &str) -> Option<String> {
+        fs::read_to_string(self.dir(controller)?.join(file)).ok()
+    }
+
+    /// All processes in it and below it.
+    pub fn pids(&self) -> Vec<u32> {
+        let mut pids = Vec::new();
+        if let Some(dir) = ["pids", "memory", "devices"].iter().find_map(|controller| self.dir(controller)) {
+            collect_pids(dir, &mut pids);
+        }
+        pids
+    }
+
+    /// Sends a signal to every process in it.
+    pub fn signal(&self, signal: Signal) {
+        let _not_frozen = self.freeze(false);
+        for pid in self.pids() {
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                let _gone = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// Stops every process in it where it stands, or lets them go on.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        let (file, value) = match (self.is_unified(), frozen) {
+            (true, true) => ("cgroup.freeze", "1"),
+            (true, false) => ("cgroup.freeze", "0"),
+            (false, true) => ("freezer.state", "FROZEN"),
+            (false, false) => ("freezer.state", "THAWED"),
+        };
+        let dir = self.dir("freezer").ok_or(io::ErrorKind::Unsupported)?;
+        fs::write(dir.join(file), value)
+    }
+
+    /// How many of its processes the kernel killed for want of memory.
+    pub fn oom_kills(&self) -> u64 {
+        let file = if self.is_unified() { "memory.events" } else { "memory.oom_control" };
+        let text = self.read("memory", file).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Removes it with everything below it; fails as busy while a process is left.
+    pub fn remove(&self) -> io::Result<()> {
+        self.dirs.values().try_for_each(|dir| remove_tree(dir))
+    }
+}
+
+fn collect_pids(dir: &Path, pids: &mut Vec<u32>) {
+    let own = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(own.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|&pid| pid > 0));
+    for child in child_dirs(dir) {
+        collect_pids(&child, pids);
+    }
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    child_dirs(dir).iter().try_for_each(|child| remove_tree(child))?;
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn child_dirs(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+/// Where the hierarchies are mounted, by controller.
+struct Hierarchies(BTreeMap<String, MountedAt>);
+
+struct MountedAt {
+    /// What of the hierarchy is mounted: not `/` inside a container of an older kind.
+    root: PathBuf,
+    mount_point: PathBuf,
+}
+
+impl Hierarchies {
+    fn mounted() -> io::Result<Self> {
+        Ok(Self::parse(&fs::read_to_string("/proc/self/mountinfo")?))
+    }
+
+    /// Version 1's controllers where there are any; else version 2 alone. In a mixed setup version 2 has no controllers.
+    fn parse(mountinfo: &str) -> Self {
+        let mut versions = [BTreeMap::new(), BTreeMap::new()];
+        for line in mountinfo.lines() {
+            let Some((mount, source)) = line.split_once(" - ") else { continue };
+            let mut mount = mount.split(' ').skip(3).map(PathBuf::from);
+            let mut source = source.split(' ');
+            let (Some(root), Some(mount_point), Some(kind)) = (mount.next(), mount.next(), source.next()) else { continue };
+            let options = source.nth(1).unwrap_or_default();
+            match kind {
+                "cgroup2" => drop(versions[1].entry(UNIFIED.to_owned()).or_insert(MountedAt { root, mount_point })),
+                "cgroup" => {
+                    for controller in options.split(',').filter(|name| CONTROLLERS.contains(name)) {
+                        let at = MountedAt { root: root.clone(), mount_point: mount_point.clone() };
+                        versions[0].entry(controller.to_owned()).or_insert(at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let [one, two] = versions;
+        Self(if one.is_empty() { two } else { one })
+    }
+
+    fn dir_of_member(&self, controller: &str, path: &Path) -> Option<PathBuf> {
+        let at = self.0.get(controller)?;
+        let below = path.strip_prefix(&at.root).unwrap_or(path);
+        Some(at.mount_point.join(below.strip_prefix("/").unwrap_or(below)))
+    }
+}
+
+const CONTROLLERS: [&str; 12] = [
+    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids",
+];
+
+/// systemd's notation `slice:prefix:name` as the path it stands for: `a-b.slice` lies in `a.slice`.
+fn scope_path(notation: &str) -> String {
+    let mut parts = notation.splitn(3, ':');
+    let (Some(slice), Some(prefix), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+        return notation.to_owned();
+    };
+    let mut path = String::new();
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    let ends = stem.match_indices('-').map(|(at, _)| at).chain([stem.len()]);
+    for end in ends.filter(|&end| end > 0) {
+        path.push_str(&format!("/{}.slice", &stem[..end]));
+    }
+    format!("{path}/{prefix}-{name}.scope")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "25 24 0:22 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+        26 24 0:23 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+        27 24 0:24 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+        28 24 0:25 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn a_mixed_setup_counts_as_version_1() {
+        let cgroup = Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a/b\n3:cpu,cpuacct:/a\n2:name=systemd:/x\n0::/y\n");
+        assert!(!cgroup.is_unified());
+        assert_eq!(cgroup.dir("memory"), Some(Path::new("/sys/fs/cgroup/memory/a/b")));
+        assert_eq!(cgroup.dir("cpuacct"), Some(Path::new("/sys/fs/cgroup/cpu/a")));
+        assert_eq!(cgroup.dir("freezer"), None);
+    }
+
+    #[test]
+    fn version_2_has_one_directory_for_all_controllers() {
+        let hierarchies = Hierarchies::parse("30 24 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+        let cgroup = Cgroup::of_memberships(&hierarchies, "0::/kubepods/pod1/c1\n");
+        assert!(cgroup.is_unified());
+        assert_eq!(cgroup.dir("memory"), Some(Path::new("/sys/fs/cgroup/kubepods/pod1/c1")));
+    }
+
+    #[test]
+    fn a_mount_of_a_part_of_the_hierarchy_is_stripped_from_the_path() {
+        let hierarchies = Hierarchies::parse("1 1 0:1 /docker/n1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+        let cgroup = Cgroup::of_memberships(&hierarchies, "4:memory:/docker/n1/kubepods/p\n");
+        assert_eq!(cgroup.dir("memory"), Some(Path::new("/sys/fs/cgroup/memory/kubepods/p")));
+    }
+
+    #[test]
+    fn a_path_may_not_leave_the_hierarchy() {
+        for path in ["", "/", "../../etc", "/a/../../b"] {
+            assert!(Cgroup::of_path(path, false).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn systemd_notation_becomes_nested_slices() {
+        let path = scope_path("kubepods-besteffort-pod1.slice:cri-containerd:abc");
+        assert_eq!(path, "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice/cri-containerd-abc.scope");
+    }
+}

@@ -1,0 +1,145 @@
+//! The helper that makes one container: runs in the bundle, single-threaded, reports, ends.
+//!
+//! Its standard streams are the container's. Only its last act, libcontainer's, copies the process; until then it may do what it likes.
+
+mod clamp;
+mod classify;
+mod content;
+mod devices;
+mod files;
+mod native;
+mod prepare;
+mod rootfs;
+mod spin;
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use libcontainer::workload::Executor;
+use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
+use rustix::fs::{FileType, Gid, Mode, Uid, fchown, fstat};
+use rustix::process::umask;
+
+pub use clamp::to_what_is_allowed;
+pub use native::Native;
+
+use classify::{Kind, classify};
+use prepare::Source;
+use spin::Spin;
+
+use crate::bundle::{self, TaskRequest};
+use crate::cgroup::Cgroup;
+use crate::report::{Report, Reporter};
+use crate::sys;
+
+/// The argument that asks for this part; the number of the report pipe follows.
+pub const VERB: &str = "--create";
+
+/// Makes the container that the bundle describes.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let number = args.first().and_then(|number| number.to_str()).and_then(|number| number.parse().ok());
+    let Some(Ok(pipe)) = number.map(sys::inherited_fd) else {
+        eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
+        return ExitCode::FAILURE;
+    };
+    let reporter = Reporter::new(pipe);
+    container_umask();
+    let report = create(&reporter).unwrap_or_else(|error| Report::Error { message: format!("{error:#}") });
+    reporter.send(&report);
+    ExitCode::SUCCESS
+}
+
+/// What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any user but root.
+pub fn container_umask() {
+    umask(Mode::from_raw_mode(0o022));
+}
+
+fn create(reporter: &Reporter) -> Result<Report> {
+    let bundle = std::env::current_dir().context("the bundle")?;
+    let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
+    let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
+    let root = rootfs::mount(&bundle, &request.rootfs, &mut spec)?;
+    if let Some(process) = spec.process_mut() {
+        to_what_is_allowed(process)?;
+        let user = process.user();
+        give_streams(user.uid(), user.gid()).context("giving the streams to the container's user")?;
+    }
+    let prepared = match classify(&spec, &root)? {
+        Kind::Native => None,
+        Kind::PlainSpin(root) => Some(prepare::prepare(Source::Root(root), &spec)),
+        Kind::Neither(command) => Some(prepare::artifact(&request, &command, &spec)),
+    };
+    let spin = prepared.is_some();
+    let pid = match prepared {
+        None => build(&bundle, &request, &spec, Native::new(reporter)?)?,
+        Some(prepared) => {
+            if let Some(process) = spec.process_mut() {
+                // The image's own working directory need not exist: the app has no use for one.
+                process.set_cwd("/".into());
+            }
+            let executor = Spin::new(prepared, &spec, reporter)?;
+            build(&bundle, &request, &spec, executor)?
+        }
+    };
+    let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
+    if let Some(dir) = cgroup.unified_dir() {
+        devices::restrict(dir, device_rules(&spec))?;
+    }
+    Ok(Report::Created { pid, spin, cgroup })
+}
+
+/// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.
+fn build(bundle: &Path, request: &TaskRequest, spec: &Spec, executor: impl Executor + 'static) -> Result<u32> {
+    let state: PathBuf = bundle::state_dir(bundle);
+    std::fs::create_dir_all(&state).context("making the state's directory")?;
+    spec.save(state.join("config.json")).context("writing the spec")?;
+    let container = ContainerBuilder::new(request.id.clone(), SyscallType::default())
+        .with_executor(executor)
+        .with_root_path(&state)?
+        .with_console_socket(request.terminal.then(|| bundle::console_socket(bundle, "")))
+        .as_init(&state)
+        .with_systemd(request.systemd_cgroup)
+        .with_detach(true)
+        .build();
+    let container = container.map_err(|error| anyhow::anyhow!(sentence(&error)))?;
+    let pid = container.pid().context("the container has no process")?;
+    Ok(pid.as_raw().cast_unsigned())
+}
+
+fn device_rules(spec: &Spec) -> &[LinuxDeviceCgroup] {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default()
+}
+
+/// Lets the container's user open its own streams again, as `/dev/stdout`: containerd makes the fifos for root alone.
+pub fn give_streams(uid: u32, gid: u32) -> Result<()> {
+    if uid == 0 {
+        return Ok(());
+    }
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+        if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
+            fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+    }
+    Ok(())
+}
+
+/// An error with its causes, each once: libcontainer's often repeat them.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

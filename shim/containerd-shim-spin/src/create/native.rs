@@ -1,0 +1,93 @@
+//! Runs an ordinary program as the container's process: the pause container, sidecars, init containers.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use oci_spec::runtime::Spec;
+
+use crate::report::{Report, Reporter};
+
+/// What the kernel and shells take where there is no PATH.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Executes the spec's command.
+#[derive(Clone, Debug)]
+pub struct Native {
+    report: Arc<Reporter>,
+}
+
+impl Native {
+    /// Tells on this pipe when the program can't be executed; where it can, the pipe closes.
+    pub fn new(reporter: &Reporter) -> Result<Self> {
+        Ok(Self { report: Arc::new(reporter.duplicate().context("the report pipe")?) })
+    }
+}
+
+impl Executor for Native {
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+    }
+
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let message = match find(spec) {
+            Ok((program, args)) => execute(&program, args),
+            Err(message) => message,
+        };
+        self.report.send(&Report::Error { message: message.clone() });
+        Err(ExecutorError::Other(message))
+    }
+}
+
+fn execute(program: &Path, args: &[String]) -> String {
+    let mut command = Command::new(program);
+    command.args(args.iter().skip(1));
+    if let Some(name) = args.first() {
+        command.arg0(name);
+    }
+    let error = command.exec();
+    format!("exec {}: {error}", program.display())
+}
+
+/// The program's path, as seen from inside the container, and its arguments with its name.
+fn find(spec: &Spec) -> Result<(PathBuf, &[String]), String> {
+    let process = spec.process().as_ref();
+    let args = process.and_then(|process| process.args().as_deref()).unwrap_or_default();
+    let name = args.first().filter(|name| !name.is_empty()).ok_or("the container has no command")?;
+    if CString::new(name.as_bytes()).is_err() {
+        return Err(format!("exec {name:?}: the name contains a zero byte"));
+    }
+    let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+    let path = env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let found = if name.contains('/') { check(Path::new(name)) } else { search(name, path) };
+    found.map(|program| (program, args)).map_err(|error| format!("exec: {name:?}: {error}"))
+}
+
+fn search(name: &str, path: &str) -> Result<PathBuf, String> {
+    let mut denied = None;
+    for dir in path.split(':') {
+        match check(&Path::new(dir).join(name)) {
+            Err(error) if error.starts_with("no such file") => {}
+            Err(error) => denied = Some(error),
+            found => return found,
+        }
+    }
+    Err(denied.unwrap_or_else(|| "executable file not found in $PATH".to_owned()))
+}
+
+fn check(program: &Path) -> Result<PathBuf, String> {
+    match fs::metadata(program) {
+        Ok(meta) if meta.is_dir() => Err("is a directory".to_owned()),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Err("permission denied".to_owned()),
+        Ok(_) => Ok(program.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err("no such file or directory".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,40 @@
+//! The container's root file system, mounted where only the container sees it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use oci_spec::runtime::Spec;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use crate::bundle::Mount;
+
+/// Mounts the root file system on the bundle's `rootfs`, makes the spec name it by its full path, and gives that path.
+///
+/// It happens in a mount namespace of this process's own, which the container's is copied from: the mount is nowhere else, and gone
+/// when the container's last process is, however that ends. Only a container that wants its mounts to appear on the node (propagation
+/// `shared`) is made in the node's own namespace.
+pub fn mount(bundle: &Path, mounts: &[Mount], spec: &mut Spec) -> Result<PathBuf> {
+    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or_default();
+    if !propagation.contains("shared") {
+        leave_the_nodes_mounts()?;
+    }
+    let mut root = spec.root().clone().context("the spec names no root file system")?;
+    let path = bundle.join(root.path());
+    for mount in mounts {
+        let made = containerd_shim::mount::mount_rootfs(Some(&mount.kind), Some(&mount.source), &mount.options, &path);
+        made.with_context(|| format!("mounting the root file system ({})", mount.kind))?;
+    }
+    // A long overlay is mounted from the directory of its layers.
+    std::env::set_current_dir(bundle).context("returning to the bundle")?;
+    root.set_path(path.clone());
+    spec.set_root(Some(root));
+    Ok(path)
+}
+
+fn leave_the_nodes_mounts() -> Result<()> {
+    // SAFETY: unsharing mounts (and with them root and working directory) is unsafe only for its effect on other threads: there are none.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("leaving the node's mount namespace")?;
+    // What the node mounts later still arrives; what we mount never leaves.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).context("making the mounts our own")
+}

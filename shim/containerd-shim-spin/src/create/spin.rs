@@ -1,0 +1,93 @@
+//! Runs our own program as the container's process: the app.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use oci_spec::runtime::Spec;
+
+use super::prepare::Prepared;
+use crate::plan::Plan;
+use crate::report::{Report, Reporter};
+use crate::{app, sys};
+
+/// Executes this very binary inside the container, with the plan.
+#[derive(Clone, Debug)]
+pub struct Spin(Arc<Inherited>);
+
+/// What stays open over the execution.
+#[derive(Debug)]
+struct Inherited {
+    program: OwnedFd,
+    plan: OwnedFd,
+    report: Reporter,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Spin {
+    /// Gives the app's process its plan, its descriptors and the report pipe.
+    pub fn new(prepared: Prepared, spec: &Spec, reporter: &Reporter) -> Result<Self> {
+        let report = reporter.duplicate().context("the report pipe")?;
+        let number = report.pipe().as_raw_fd();
+        let plan = Plan { outcome: prepared.outcome, report: number, termination_log: termination_log(spec) };
+        let plan = plan.to_file().context("writing the plan")?;
+        let program = own_program().context("opening our own program")?;
+        Ok(Self(Arc::new(Inherited { program, plan, report, descriptors: prepared.descriptors })))
+    }
+}
+
+impl Executor for Spin {
+    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
+        Ok(())
+    }
+
+    fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
+        let message = format!("executing the app's process: {}", self.0.execute());
+        self.0.report.send(&Report::Error { message: message.clone() });
+        Err(ExecutorError::Other(message))
+    }
+}
+
+impl Inherited {
+    /// Comes back only with the reason why not.
+    fn execute(&self) -> std::io::Error {
+        sys::default_signals();
+        let mut all = self.descriptors.iter().map(AsFd::as_fd).chain([self.plan.as_fd(), self.report.pipe().as_fd()]);
+        if let Err(error) = all.try_for_each(sys::inherit_across_exec) {
+            return error;
+        }
+        let number = CString::new(self.plan.as_raw_fd().to_string()).unwrap_or_default();
+        let env: Vec<CString> = std::env::vars_os().filter_map(|(name, value)| c_variable(name, value)).collect();
+        sys::exec_fd(self.program.as_fd(), &[c"containerd-shim-spin-v2", app::ARGUMENT, &number], &env)
+    }
+}
+
+fn c_variable(name: OsString, value: OsString) -> Option<CString> {
+    let mut text = name.into_vec();
+    text.push(b'=');
+    text.extend(value.into_vec());
+    CString::new(text).ok()
+}
+
+/// Our own program, in a form through which whoever finds it under `/proc/PID/exe` can't write to the node's file.
+fn own_program() -> std::io::Result<OwnedFd> {
+    let path = Path::new("/proc/self/exe");
+    // Without detached mounts (before Linux 5.12, or a sandbox without them) the kernel's "text file busy" has to do.
+    sys::detached_read_only_path(path).or_else(|_| Ok(std::fs::File::open(path)?.into()))
+}
+
+/// The file that the kubelet reads a container's last words from: it mounts one of its own wherever the pod wants it.
+fn termination_log(spec: &Spec) -> PathBuf {
+    let annotations = spec.annotations().as_ref();
+    let name = annotations.and_then(|all| all.get("io.kubernetes.cri.container-name"));
+    let directory = name.map(|name| Path::new("containers").join(name));
+    let found = spec.mounts().iter().flatten().find(|mount| {
+        let parent = mount.source().as_ref().and_then(|source| source.parent());
+        parent.zip(directory.as_ref()).is_some_and(|(parent, directory)| parent.ends_with(directory))
+    });
+    found.map_or_else(|| PathBuf::from("/dev/termination-log"), |mount| mount.destination().clone())
+}

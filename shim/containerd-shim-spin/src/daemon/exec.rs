@@ -1,0 +1,123 @@
+//! Further programs in a container that runs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use containerd_shim_protos::api::ExecProcessRequest;
+use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted, TaskExit};
+use containerd_shim_protos::topics;
+
+use super::console::{Console, Expected};
+use super::error::TaskError;
+use super::helper;
+use super::process::{Paths, Process};
+use super::reaper::Exit;
+use super::stdio::{self, Held};
+use super::task::{Task, Tasks};
+use super::timestamp;
+use crate::bundle;
+use crate::exec;
+use crate::report::Report;
+
+impl Tasks {
+    /// Notes a program to be run; nothing happens before its start.
+    pub fn exec(&self, request: ExecProcessRequest) -> Result<(), TaskError> {
+        let task = self.get(&request.id)?;
+        let file = process_file(&task, &request.exec_id)?;
+        let mut execs = task.execs();
+        if execs.contains_key(&request.exec_id) {
+            return Err(TaskError::Exists(request.exec_id));
+        }
+        let spec = request.spec.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
+        fs::write(file, spec).map_err(TaskError::io("writing to the bundle"))?;
+        let (stdin, stdout, stderr) = (request.stdin, request.stdout, request.stderr);
+        let paths = Paths { stdin, stdout, stderr, terminal: request.terminal };
+        execs.insert(request.exec_id.clone(), Arc::new(Process::to_be(paths)));
+        let event = TaskExecAdded { container_id: request.id, exec_id: request.exec_id, ..Default::default() };
+        self.events().publish(topics::TASK_EXEC_ADDED_EVENT_TOPIC, &event);
+        Ok(())
+    }
+
+    /// Runs a noted program.
+    pub async fn start_exec(self: &Arc<Self>, id: &str, exec_id: &str) -> Result<u32, TaskError> {
+        let task = self.get(id)?;
+        let process = task.exec(exec_id)?;
+        if process.exit().is_some() || !process.start() {
+            return Err(TaskError::State { id: exec_id.to_owned(), why: "not in the state of being created" });
+        }
+        let expecting = self.reaper.expect();
+        match self.run_exec(&task, exec_id, &process).await {
+            Ok((pid, streams)) => {
+                process.runs(pid, streams);
+                let (container_id, exec_id) = (id.to_owned(), exec_id.to_owned());
+                let event = TaskExecStarted { container_id, exec_id: exec_id.clone(), pid, ..Default::default() };
+                self.events().publish(topics::TASK_EXEC_STARTED_EVENT_TOPIC, &event);
+                self.watch_exec(task, exec_id, process);
+                drop(expecting);
+                Ok(pid)
+            }
+            Err(error) => {
+                // It never ran: containerd deletes what has ended, and asks with which status.
+                process.ended(Exit::never_ran()).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn run_exec(&self, task: &Task, exec_id: &str, process: &Process) -> Result<(u32, (Held, Option<Console>)), TaskError> {
+        let Paths { stdin, stdout, stderr, terminal } = &process.paths;
+        let (opened, console) = match terminal {
+            true => (stdio::none(), Some(Expected::at(bundle::console_socket(&task.bundle, exec_id)))),
+            false => (stdio::open(stdin, stdout, stderr), None),
+        };
+        let (held, streams) = opened.map_err(TaskError::io("opening the program's streams"))?;
+        let console = console.transpose().map_err(TaskError::io("preparing the terminal"))?;
+        let file = process_file(task, exec_id)?;
+        let spawned = helper::spawn(exec::VERB, Some(&file), &task.bundle, streams);
+        let (helper, mut reports) = spawned.map_err(TaskError::io("starting the helper"))?;
+        let report = reports.next().await;
+        let _code = self.reaper.exit_of(helper).await;
+        match report {
+            Some(Report::Executed { pid }) => {
+                let console = console.map(|console| console.take(stdin, stdout)).transpose();
+                Ok((pid, (held, console.map_err(TaskError::io("taking over the terminal"))?)))
+            }
+            Some(Report::Error { message }) => Err(TaskError::Container(message)),
+            _ => Err(TaskError::Container("the helper that runs the program was killed".to_owned())),
+        }
+    }
+
+    fn watch_exec(self: &Arc<Self>, task: Arc<Task>, exec_id: String, process: Arc<Process>) {
+        let (tasks, exit) = (self.clone(), self.reaper.exit_of(process.pid()));
+        tokio::spawn(async move {
+            let Ok(exit) = exit.await else { return };
+            process.ended(exit).await;
+            let (container_id, pid, exited_at) = (task.id.clone(), process.pid(), Some(timestamp(exit.at)).into());
+            let event = TaskExit { container_id, id: exec_id, pid, exit_status: exit.status, exited_at, ..Default::default() };
+            tasks.events().publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
+        });
+    }
+
+    /// Forgets a program that has ended, or never ran.
+    pub fn delete_exec(&self, id: &str, exec_id: &str) -> Result<(u32, Exit), TaskError> {
+        let task = self.get(id)?;
+        let process = task.exec(exec_id)?;
+        let exit = match (process.exit(), process.was_started()) {
+            (Some(exit), _) => exit,
+            (None, false) => Exit::never_ran(),
+            (None, true) => return Err(TaskError::State { id: exec_id.to_owned(), why: "still running" }),
+        };
+        task.execs().remove(exec_id);
+        let _gone_already = fs::remove_file(process_file(&task, exec_id)?);
+        Ok((process.pid(), exit))
+    }
+}
+
+/// Where the helper finds what to run.
+fn process_file(task: &Task, exec_id: &str) -> Result<PathBuf, TaskError> {
+    if exec_id.is_empty() || exec_id.contains('/') {
+        return Err(TaskError::Invalid(format!("{exec_id:?} is no id")));
+    }
+    Ok(bundle::state_dir(&task.bundle).join(format!("exec-{exec_id}.json")))
+}

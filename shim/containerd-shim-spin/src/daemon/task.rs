@@ -1,0 +1,257 @@
+//! The tasks of the pod, and the life of one: created, started, ended, deleted.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use containerd_shim::Flags;
+use containerd_shim_protos::api::Status;
+use containerd_shim_protos::events::task::{TaskDelete, TaskExit, TaskOOM, TaskPaused, TaskResumed, TaskStart};
+use containerd_shim_protos::topics;
+use rustix::process::Signal;
+use tokio::sync::watch;
+
+use super::error::TaskError;
+use super::events::Events;
+use super::helper::Reports;
+use super::process::Process;
+use super::reaper::{Exit, Reaper};
+use super::timestamp;
+use crate::bundle;
+use crate::cgroup::Cgroup;
+use crate::report::Report;
+use crate::shim;
+
+/// How long a start waits for an app to be ready; a slower one goes on starting, and containerd isn't kept waiting.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long the processes of a container that ended may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// All tasks of the pod, and what they share.
+#[derive(Debug)]
+pub struct Tasks {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// containerd's gRPC socket.
+    pub containerd: String,
+    pub(super) reaper: Arc<Reaper>,
+    slots: Mutex<HashMap<String, Slot>>,
+    events: Events,
+    shut_down: watch::Sender<bool>,
+}
+
+/// A place in the table.
+#[derive(Clone, Debug)]
+pub(super) enum Slot {
+    /// Being created by the process with this id (0: not yet started).
+    Creating(u32),
+    Ready(Arc<Task>),
+}
+
+/// One container.
+#[derive(Debug)]
+pub struct Task {
+    /// Its id.
+    pub id: String,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// Its first process.
+    pub init: Arc<Process>,
+    /// Its cgroup.
+    pub cgroup: Cgroup,
+    /// Whether its process tells when it is ready.
+    pub spin: bool,
+    pub(super) reports: tokio::sync::Mutex<Reports>,
+    pub(super) paused: AtomicBool,
+    pub(super) execs: Mutex<HashMap<String, Arc<Process>>>,
+}
+
+impl Tasks {
+    /// An empty pod.
+    pub fn new(flags: &Flags, ttrpc: &str) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            namespace: flags.namespace.clone(),
+            containerd: flags.address.clone(),
+            reaper: Reaper::start()?,
+            slots: Mutex::default(),
+            events: Events::new(&flags.namespace, ttrpc),
+            shut_down: watch::Sender::new(false),
+        }))
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Waits for containerd's word that the daemon may end.
+    pub async fn until_shut_down(&self) {
+        let mut shut_down = self.shut_down.subscribe();
+        let _never_dropped = shut_down.wait_for(|down| *down).await;
+    }
+
+    /// Ends the daemon, unless it still has tasks: containerd asks after each of them.
+    pub fn shut_down(&self) {
+        if self.slots().is_empty() {
+            self.shut_down.send_replace(true);
+        }
+    }
+
+    /// A task that exists.
+    pub fn get(&self, id: &str) -> Result<Arc<Task>, TaskError> {
+        match self.slots().get(id) {
+            Some(Slot::Ready(task)) => Ok(task.clone()),
+            _ => Err(TaskError::NoTask(id.to_owned())),
+        }
+    }
+
+    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a created container run; done when an app listens, or when a program is executed.
+    pub async fn start(&self, id: &str) -> Result<u32, TaskError> {
+        let task = self.get(id)?;
+        let mut reports = task.reports.lock().await;
+        if task.init.exit().is_some() || !task.init.start() {
+            return Err(TaskError::State { id: id.to_owned(), why: "not in the state of being created" });
+        }
+        notify(&bundle::container_dir(&task.bundle, id)).map_err(TaskError::io("starting the container's process"))?;
+        let report = tokio::time::timeout(READY_WITHIN, reports.next()).await;
+        let pid = task.init.pid();
+        match report {
+            Ok(Some(Report::Error { message })) => return Err(TaskError::Container(message)),
+            Ok(Some(Report::Failed { code, message })) => log::warn!(id, code; "app failed to start: {message}"),
+            Ok(Some(Report::Ready)) => log::info!(id, pid; "app ready"),
+            Ok(_) if task.spin => log::warn!(id, pid; "app ended before it was ready"),
+            Ok(_) => log::info!(id, pid; "started"),
+            Err(_) => log::warn!(id, pid; "app still not ready"),
+        }
+        self.events.publish(topics::TASK_START_EVENT_TOPIC, &TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
+        Ok(pid)
+    }
+
+    /// Runs when the first process has ended: takes the rest of the container with it, and tells containerd.
+    pub(super) async fn ended(&self, task: &Task, exit: Exit) {
+        // A start that is under way has its event first.
+        let _start = task.reports.lock().await;
+        let deadline = Instant::now() + GONE_WITHIN;
+        while !task.cgroup.pids().is_empty() && Instant::now() < deadline {
+            task.cgroup.signal(Signal::KILL);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let (id, pid) = (task.id.clone(), task.init.pid());
+        if task.cgroup.oom_kills() > 0 {
+            self.events.publish(topics::TASK_OOM_EVENT_TOPIC, &TaskOOM { container_id: id.clone(), ..Default::default() });
+        }
+        log::info!(id, pid, status = exit.status; "ended");
+        let (container_id, exited_at) = (id.clone(), Some(timestamp(exit.at)).into());
+        let event = TaskExit { container_id, id, pid, exit_status: exit.status, exited_at, ..Default::default() };
+        task.init.ended(exit).await;
+        self.events.publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
+    }
+
+    /// Forgets a task that has ended, or was never started, and everything it had.
+    pub async fn delete(&self, id: &str) -> Result<(u32, Exit), TaskError> {
+        self.abandon_creation(id).await;
+        let task = self.get(id)?;
+        if !task.init.was_started() {
+            let _ended_already = task.init.signal(id, Signal::KILL.as_raw().cast_unsigned());
+        } else if task.init.exit().is_none() {
+            return Err(TaskError::State { id: id.to_owned(), why: "still running" });
+        }
+        let exit = task.init.wait().await;
+        remove(&task).await?;
+        let event = TaskDelete {
+            container_id: id.to_owned(),
+            pid: task.init.pid(),
+            exit_status: exit.status,
+            exited_at: Some(timestamp(exit.at)).into(),
+            ..Default::default()
+        };
+        self.slots().remove(id);
+        self.events.publish(topics::TASK_DELETE_EVENT_TOPIC, &event);
+        log::info!(id; "deleted");
+        Ok((task.init.pid(), exit))
+    }
+
+    /// Stops a helper that is still at work for this id: whoever asked has given up.
+    async fn abandon_creation(&self, id: &str) {
+        loop {
+            match self.slots().get(id) {
+                Some(Slot::Creating(0)) => {}
+                Some(Slot::Creating(helper)) => {
+                    if let Some(helper) = rustix::process::Pid::from_raw(helper.cast_signed()) {
+                        let _ended_already = rustix::process::kill_process(helper, Signal::KILL);
+                    }
+                }
+                _ => return,
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Stops all processes of a task where they stand, or lets them go on.
+    pub fn pause(&self, id: &str, pause: bool) -> Result<(), TaskError> {
+        let task = self.get(id)?;
+        if task.init.status() != Status::RUNNING || task.paused.load(Ordering::Relaxed) == pause {
+            return Err(TaskError::State { id: id.to_owned(), why: if pause { "not running" } else { "not paused" } });
+        }
+        task.cgroup.freeze(pause).map_err(TaskError::io("the cgroup's freezer"))?;
+        task.paused.store(pause, Ordering::Relaxed);
+        let container_id = id.to_owned();
+        if pause {
+            self.events.publish(topics::TASK_PAUSED_EVENT_TOPIC, &TaskPaused { container_id, ..Default::default() });
+        } else {
+            self.events.publish(topics::TASK_RESUMED_EVENT_TOPIC, &TaskResumed { container_id, ..Default::default() });
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    /// A program run by exec.
+    pub fn exec(&self, exec_id: &str) -> Result<Arc<Process>, TaskError> {
+        let found = self.execs().get(exec_id).cloned();
+        found.ok_or_else(|| TaskError::NoProcess { task: self.id.clone(), exec: exec_id.to_owned() })
+    }
+
+    /// All of them.
+    pub(super) fn execs(&self) -> MutexGuard<'_, HashMap<String, Arc<Process>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What containerd calls its state.
+    pub fn status(&self) -> Status {
+        match self.init.status() {
+            Status::RUNNING if self.paused.load(Ordering::Relaxed) => Status::PAUSED,
+            status => status,
+        }
+    }
+}
+
+/// Tells the waiting process to go on. The socket's own path is too long for a socket address.
+fn notify(container: &Path) -> io::Result<()> {
+    let dir = std::fs::File::open(container)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/notify.sock", dir.as_raw_fd()))?.write_all(b"start container")
+}
+
+async fn remove(task: &Task) -> Result<(), TaskError> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        match task.cgroup.remove() {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+            result => break result.map_err(TaskError::io("removing the cgroup"))?,
+        }
+        task.cgroup.signal(Signal::KILL);
+    }
+    shim::unmount_rootfs(&task.bundle).map_err(|error| TaskError::Container(format!("{error:#}")))?;
+    bundle::forget(&task.bundle).map_err(TaskError::io("removing the state"))
+}

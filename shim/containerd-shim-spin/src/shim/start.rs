@@ -1,0 +1,236 @@
+//! `start`: one daemon for each pod.
+//!
+//! The socket is bound here and handed to the daemon, so that containerd can connect the moment we are done, while the daemon is still
+//! starting: its connection waits in the backlog.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use containerd_shim::Flags;
+use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult, LogLevel};
+use containerd_shim_protos::TASK_API_VERSION;
+use containerd_shim_protos::protobuf::Message;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use serde::Deserialize;
+
+/// Containers with the same value here belong to one pod.
+const SANDBOX_ID: &str = "io.kubernetes.cri.sandbox-id";
+/// Set by containerd 1.7 and later, which read a JSON reply; older ones take the whole reply for the address.
+const READS_JSON: &str = "MAX_SHIM_VERSION";
+
+/// How containerd called, which decides how it reads the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// 2.3 and later: a message in, a message out.
+    Bootstrap,
+    /// 1.7 to 2.2.
+    Json,
+    /// 1.6.
+    Plain,
+}
+
+/// What the daemon has to know.
+#[derive(Debug, PartialEq)]
+struct Start {
+    dialect: Dialect,
+    grpc: String,
+    ttrpc: String,
+    socket_dir: Option<String>,
+    debug: bool,
+}
+
+/// Finds the daemon of this container's pod or starts it, and gives containerd's reply.
+pub fn start(flags: &Flags, input: &[u8]) -> Result<Vec<u8>> {
+    let start = Start::read(flags, input, |name| std::env::var(name).ok())?;
+    let group = group_of(Path::new("config.json"), &flags.id)?;
+    let root = start.socket_dir.clone().unwrap_or_else(|| format!("{}/s", containerd_shim::SOCKET_ROOT));
+    let path = socket_path(&root, &start.grpc, &flags.namespace, &group);
+    if let Some(listener) = claim(Path::new(&path))? {
+        spawn_daemon(flags, &start, &path, listener)?;
+    }
+    let address = format!("unix://{path}");
+    // containerd 1.6 looks here for the daemon after its own restart.
+    fs::write("address", &address).context("writing the bundle's address file")?;
+    start.dialect.reply(&address)
+}
+
+impl Start {
+    fn read(flags: &Flags, input: &[u8], env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let params = BootstrapParams::parse_from_bytes(input).ok();
+        // Older ones send their runtime's options, which can be taken for such a message: only a real one names us.
+        let params = params.filter(|params| params.instance_id == flags.id && params.namespace == flags.namespace);
+        let start = match params {
+            Some(params) => Self {
+                dialect: Dialect::Bootstrap,
+                grpc: params.containerd_grpc_address,
+                ttrpc: params.containerd_ttrpc_address,
+                socket_dir: params.socket_dir.filter(|dir| !dir.is_empty()),
+                debug: flags.debug || params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG as i32,
+            },
+            None => Self {
+                dialect: if env(READS_JSON).is_some() { Dialect::Json } else { Dialect::Plain },
+                grpc: flags.address.clone(),
+                ttrpc: env("TTRPC_ADDRESS").unwrap_or_default(),
+                socket_dir: None,
+                debug: flags.debug,
+            },
+        };
+        if start.ttrpc.is_empty() {
+            bail!("containerd gave no TTRPC address");
+        }
+        Ok(start)
+    }
+}
+
+impl Dialect {
+    fn reply(self, address: &str) -> Result<Vec<u8>> {
+        let (version, protocol) = (TASK_API_VERSION, "ttrpc");
+        Ok(match self {
+            Self::Bootstrap => {
+                let (address, protocol) = (address.to_owned(), protocol.to_owned());
+                BootstrapResult { version, address, protocol, ..Default::default() }.write_to_bytes()?
+            }
+            Self::Json => serde_json::json!({ "version": version, "address": address, "protocol": protocol }).to_string().into_bytes(),
+            Self::Plain => address.as_bytes().to_vec(),
+        })
+    }
+}
+
+/// The pod's id where the container is in one, else the container's own.
+fn group_of(spec: &Path, id: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Annotated {
+        #[serde(default)]
+        annotations: HashMap<String, String>,
+    }
+    let text = fs::read(spec).with_context(|| format!("reading {}", spec.display()))?;
+    let mut spec: Annotated = serde_json::from_slice(&text).context("the spec is no JSON")?;
+    Ok(spec.annotations.remove(SANDBOX_ID).unwrap_or_else(|| id.to_owned()))
+}
+
+/// Short, whatever the ids: a socket's path may have 107 bytes.
+fn socket_path(root: &str, containerd: &str, namespace: &str, group: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{containerd}/{namespace}/{group}"));
+    format!("{}/{}", root.trim_end_matches('/'), digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// Binds the socket; none where a daemon answers there already.
+fn claim(path: &Path) -> Result<Option<UnixListener>> {
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(parent).with_context(|| format!("making {}", parent.display()))?;
+    }
+    umask(Mode::from_raw_mode(0o077));
+    // The second round is for a socket whose daemon was killed; a third, for two who found that out together.
+    for _ in 0..3 {
+        match UnixListener::bind(path) {
+            Ok(listener) => return Ok(Some(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).with_context(|| format!("binding {}", path.display())),
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Ok(None);
+        }
+        let _gone_already = fs::remove_file(path);
+    }
+    bail!("{} can neither be bound nor connected to", path.display())
+}
+
+/// Starts the daemon: its stdin is the socket, its stderr containerd's log of this shim.
+fn spawn_daemon(flags: &Flags, start: &Start, path: &str, listener: UnixListener) -> Result<()> {
+    // Open for reading too: containerd may come later, or go; and never to wait for it.
+    let log = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("log");
+    let stderr = log.map_or_else(|_| Stdio::null(), |log| Stdio::from(OwnedFd::from(log)));
+    let mut daemon = Command::new("/proc/self/exe");
+    daemon.arg0("containerd-shim-spin-v2");
+    daemon.args(["-namespace", &flags.namespace, "-id", &flags.id, "-address", &start.grpc, "-socket", path]);
+    daemon.args(start.debug.then_some("-debug"));
+    daemon.env_clear().env("TTRPC_ADDRESS", &start.ttrpc).current_dir("/");
+    let spawned = daemon.process_group(0).stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(stderr).spawn();
+    let child = spawned.inspect_err(|_| drop(fs::remove_file(path))).context("starting the daemon")?;
+    protect(child.id());
+    Ok(())
+}
+
+/// Makes the daemon a little likelier to be killed for want of memory than containerd, as other shims do.
+fn protect(daemon: u32) {
+    let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", parent_id())).ok();
+    if let Some(score) = score.and_then(|score| score.trim().parse::<i32>().ok()) {
+        let _not_allowed = fs::write(format!("/proc/{daemon}/oom_score_adj"), (score + 1).min(1000).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use containerd_shim_protos::protobuf::well_known_types::any::Any;
+
+    fn flags() -> Flags {
+        Flags { id: "c1".into(), namespace: "k8s.io".into(), address: "/run/c.sock".into(), ..Default::default() }
+    }
+
+    fn environment(names: &'static [&'static str]) -> impl Fn(&str) -> Option<String> {
+        move |name| names.contains(&name).then(|| format!("/{name}"))
+    }
+
+    #[test]
+    fn containerd_1_6_gets_a_plain_address() {
+        let start = Start::read(&flags(), b"", environment(&["TTRPC_ADDRESS"])).expect("enough");
+        assert_eq!((start.dialect, start.ttrpc.as_str()), (Dialect::Plain, "/TTRPC_ADDRESS"));
+        assert_eq!(start.dialect.reply("unix:///s").expect("encodes"), b"unix:///s");
+    }
+
+    #[test]
+    fn containerd_1_7_sends_options_and_gets_json() {
+        let options = Any { type_url: "containerd.runc.v1.Options".into(), value: vec![8, 1], ..Default::default() };
+        let input = options.write_to_bytes().expect("encodes");
+        let start = Start::read(&flags(), &input, environment(&["TTRPC_ADDRESS", READS_JSON])).expect("enough");
+        assert_eq!(start.dialect, Dialect::Json);
+        let reply: serde_json::Value = serde_json::from_slice(&start.dialect.reply("unix:///s").expect("encodes")).expect("JSON");
+        assert_eq!(reply, serde_json::json!({ "version": 3, "address": "unix:///s", "protocol": "ttrpc" }));
+    }
+
+    #[test]
+    fn containerd_2_3_sends_a_message_and_gets_one() {
+        let params = BootstrapParams {
+            instance_id: "c1".into(),
+            namespace: "k8s.io".into(),
+            containerd_ttrpc_address: "/t".into(),
+            socket_dir: Some("/run/x".into()),
+            ..Default::default()
+        };
+        let start = Start::read(&flags(), &params.write_to_bytes().expect("encodes"), environment(&[])).expect("enough");
+        assert_eq!((start.dialect, start.socket_dir.as_deref()), (Dialect::Bootstrap, Some("/run/x")));
+        let reply = BootstrapResult::parse_from_bytes(&start.dialect.reply("unix:///s").expect("encodes")).expect("decodes");
+        assert_eq!((reply.version, reply.protocol.as_str()), (3, "ttrpc"));
+    }
+
+    #[test]
+    fn containers_of_one_pod_share_a_daemon() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let spec = dir.path().join("config.json");
+        fs::write(&spec, r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"pod1"}}"#).expect("written");
+        assert_eq!(group_of(&spec, "c1").expect("read"), "pod1");
+        fs::write(&spec, "{}").expect("written");
+        assert_eq!(group_of(&spec, "c1").expect("read"), "c1");
+    }
+
+    #[test]
+    fn a_socket_without_a_daemon_is_taken_over_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("s/x");
+        drop(claim(&path).expect("bound").expect("ours"));
+        let listener = claim(&path).expect("taken over").expect("ours");
+        assert!(claim(&path).expect("connected").is_none());
+        drop(listener);
+    }
+}

@@ -1,0 +1,170 @@
+//! The few system calls that need `unsafe`, each behind a safe function.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+/// Takes over a descriptor that the parent process left open for us and named by its number.
+///
+/// Fails where nothing is open under that number, so that a wrong number is an error and not a foreign file closed later.
+pub fn inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD takes no pointer; a number that is not open gives EBADF.
+    if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, and the parent opened it for this process alone; every caller takes each number once.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+    Ok(fd)
+}
+
+/// Lets the next program in this process inherit the descriptor.
+pub fn inherit_across_exec(fd: impl AsFd) -> io::Result<()> {
+    Ok(fcntl_setfd(fd, FdFlags::empty())?)
+}
+
+/// A read-only view of a file or directory, detached from every mount table: nothing can be written through it, nor through
+/// `/proc/PID/exe` or `/proc/PID/fd` of whoever holds it, and `..` of a directory leads nowhere.
+pub fn detached_read_only(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if path.as_os_str().is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    let tree = open_tree(dir, path, flags)?;
+    set_read_only(tree.as_fd())?;
+    Ok(tree)
+}
+
+/// The same for a path that is resolved as usual.
+pub fn detached_read_only_path(path: &Path) -> io::Result<OwnedFd> {
+    detached_read_only(CWD, path)
+}
+
+fn set_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the empty path and the attributes outlive the call, and the size given is theirs.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Replaces this process by the program behind `program`; comes back only with the reason why not.
+pub fn exec_fd(program: BorrowedFd<'_>, args: &[&CStr], env: &[CString]) -> io::Error {
+    let mut argv: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
+    argv.push(std::ptr::null());
+    let mut envp: Vec<*const libc::c_char> = env.iter().map(|variable| variable.as_ptr()).collect();
+    envp.push(std::ptr::null());
+    // SAFETY: both arrays end in a null pointer and point at strings that outlive the call.
+    unsafe { libc::fexecve(program.as_raw_fd(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Gives the next program in this process the signals as a fresh process has them: Rust's own start ignores SIGPIPE, and that would
+/// pass on to it.
+pub fn default_signals() {
+    // SAFETY: setting a signal to its default and clearing the mask touches no memory of ours; the set is initialised by sigemptyset.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// The highest value this process may give a limit, without the capability to raise it.
+pub fn hard_limit(resource: u32) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure outlives the call, which fills it or leaves it.
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } < 0 { u64::MAX } else { limit.rlim_max }
+}
+
+/// Has the kernel check and keep a program that decides on devices; its instructions are in the kernel's own encoding.
+pub fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
+    const PROG_LOAD: libc::c_int = 5;
+    const CGROUP_DEVICE: u32 = 15;
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        count: u32,
+        instructions: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+    }
+    let mut load = Load {
+        kind: CGROUP_DEVICE,
+        count: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        instructions: instructions.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+    };
+    // SAFETY: the pointers in the structure outlive the call; the kernel reads as many instructions as it is told there are, and
+    // checks them itself. What it returns is a descriptor that is ours.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>());
+        let fd = RawFd::try_from(fd).unwrap_or(-1);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Puts such a program in charge of a cgroup, beside those of the cgroups above.
+pub fn attach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> io::Result<()> {
+    const PROG_ATTACH: libc::c_int = 8;
+    const CGROUP_DEVICE: u32 = 6;
+    const ALLOW_MULTI: u32 = 2;
+    #[repr(C)]
+    struct Attach {
+        target: u32,
+        program: u32,
+        kind: u32,
+        flags: u32,
+    }
+    let (target, program) = (cgroup.as_raw_fd().cast_unsigned(), program.as_raw_fd().cast_unsigned());
+    let mut attach = Attach { target, program, kind: CGROUP_DEVICE, flags: ALLOW_MULTI };
+    // SAFETY: the structure outlives the call and its size is given; both descriptors are open.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw mut attach, size_of::<Attach>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives one descriptor over a socket: how libcontainer hands over a terminal.
+pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 64];
+    recvmsg(socket, &mut [io::IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    rights.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
+}
+
+/// Sets the size of a terminal's window, in characters.
+pub fn set_window_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the structure outlives the call, which only reads it.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
