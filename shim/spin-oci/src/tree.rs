@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,15 +120,15 @@ impl FileTree {
         let mut archived: HashMap<&Digest, Vec<&str>> = HashMap::new();
         for (path, file) in &self.files {
             make_parents(tree, path)?;
-            let target = tree.join(path);
+            let mut target = Target::create(tree.join(path))?;
             let written = match &file.source {
-                Source::Bytes(bytes) => copy(&mut bytes.as_ref(), &target, budget, |error| OciError::file(path, error))?,
+                Source::Bytes(bytes) => target.fill(&mut bytes.as_ref(), budget, |error| OciError::file(path, error))?,
                 Source::File(root, source) => {
                     let failed = |error| OciError::file(source, error);
-                    copy(&mut root.open_file(source).map_err(failed)?, &target, budget, failed)?
+                    target.fill(&mut root.open_file(source).map_err(failed)?, budget, failed)?
                 }
                 Source::Blob(descriptor) => {
-                    copy(&mut descriptor.open(self.blobs()?)?, &target, budget, |error| descriptor.unreadable(error))?
+                    target.fill(&mut descriptor.open(self.blobs()?)?, budget, |error| descriptor.unreadable(error))?
                 }
                 Source::Archived => {
                     archived.entry(&file.digest).or_default().push(path);
@@ -143,19 +143,19 @@ impl FileTree {
 
     /// Reads the archives until every file that is still missing was found.
     fn unpack(&self, tree: &Path, mut wanted: HashMap<&Digest, Vec<&str>>, mut budget: u64) -> Result<(), OciError> {
-        let scratch = tree.with_extension("entry");
+        // Which file an entry is shows only at its end.
+        let mut scratch = Target::create(tree.with_extension("entry"))?;
         for descriptor in &self.archives {
             if wanted.is_empty() {
                 return Ok(());
             }
             archive::read(descriptor, self.blobs()?, &mut |entry| {
-                let failed = |error| OciError::file(&scratch, error);
-                let (digest, _) = copy(entry, &scratch, budget, |error| archive::unreadable(descriptor, error))?;
+                let (digest, _) = scratch.fill(entry, budget, |error| archive::unreadable(descriptor, error))?;
                 for path in wanted.remove(&digest).into_iter().flatten() {
-                    let mut found = File::open(&scratch).map_err(failed)?;
-                    budget -= copy(&mut found, &tree.join(path), budget, failed)?.1;
+                    let mut target = Target::create(tree.join(path))?;
+                    budget -= target.fill(scratch.rewound()?, budget, |error| OciError::file(path, error))?.1;
                 }
-                fs::remove_file(&scratch).map_err(failed)
+                Ok(())
             })?;
         }
         match wanted.iter().next() {
@@ -198,30 +198,52 @@ fn check(path: &str, expected: &Digest, found: &Digest) -> Result<(), OciError> 
     }
 }
 
-fn too_large() -> OciError {
-    OciError::TooLarge { what: "the files of a component".to_owned(), limit: MAX_TREE_BYTES }
+/// A new file that everybody may read, as the container's user may be anybody.
+struct Target {
+    file: File,
+    path: PathBuf,
 }
 
-/// Writes a new file that everybody may read, as the container's user may be anybody; no further than the budget.
-fn copy(
-    from: &mut dyn Read,
-    to: &Path,
-    budget: u64,
-    unreadable: impl Fn(io::Error) -> OciError,
-) -> Result<(Digest, u64), OciError> {
-    let failed = |error| OciError::file(to, error);
-    let mut file = Hashing::new(OpenOptions::new().write(true).create_new(true).mode(0o444).open(to).map_err(failed)?);
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => return Ok(file.finish()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error)),
-        };
-        file.write_all(&buffer[..read]).map_err(failed)?;
-        if file.size() > budget {
-            return Err(too_large());
+impl Target {
+    fn create(path: PathBuf) -> Result<Self, OciError> {
+        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let created = created.and_then(|file| file.set_permissions(Permissions::from_mode(0o444)).map(|()| file));
+        match created {
+            Ok(file) => Ok(Self { file, path }),
+            Err(error) => Err(OciError::file(path, error)),
+        }
+    }
+
+    /// Writes all that a reader has, no further than the budget, in the place of what is in the file.
+    fn fill(
+        &mut self,
+        from: &mut dyn Read,
+        budget: u64,
+        unreadable: impl Fn(io::Error) -> OciError,
+    ) -> Result<(Digest, u64), OciError> {
+        let failed = |error| OciError::file(&self.path, error);
+        let mut file = &self.file;
+        file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
+        let (mut writer, mut buffer) = (Hashing::new(file), vec![0; 64 << 10]);
+        loop {
+            let read = match from.read(&mut buffer) {
+                Ok(0) => return Ok(writer.finish()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(unreadable(error)),
+            };
+            writer.write_all(&buffer[..read]).map_err(failed)?;
+            if writer.size() > budget {
+                return Err(OciError::TooLarge { what: "the files of a component".to_owned(), limit: MAX_TREE_BYTES });
+            }
+        }
+    }
+
+    /// What was written, to be read.
+    fn rewound(&mut self) -> Result<&mut File, OciError> {
+        match self.file.rewind() {
+            Ok(()) => Ok(&mut self.file),
+            Err(error) => Err(OciError::file(&self.path, error)),
         }
     }
 }

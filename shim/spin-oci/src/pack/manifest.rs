@@ -47,14 +47,15 @@ fn manifest(app: &LoadedApp) -> Value {
         triggers.entry(&trigger.trigger_type).or_default().push(self::trigger(trigger));
     }
     let components: Map<_, _> = locked.components.iter().map(|found| (found.id.clone(), component(app, found))).collect();
-    let all = json!({
+    let mut all = without_nulls(json!({
         "spin_manifest_version": 2,
         "application": application(locked),
         "variables": variables,
-        "trigger": triggers,
         "component": components,
-    });
-    without_nulls(all)
+    }));
+    // Settings of triggers stay as they are, whatever they mean.
+    all["trigger"] = json!(triggers);
+    all
 }
 
 fn application(app: &LockedApp) -> Value {

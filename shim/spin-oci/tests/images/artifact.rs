@@ -64,7 +64,7 @@ fn materialising_at_once_leaves_one_tree_and_nothing_else() {
 
 #[test]
 fn the_oldest_apps_have_the_locked_app_for_a_configuration() {
-    let app = json!({ "components": [{ "id": "main", "source": { "digest": Digest::of(&wasm(1)).as_str() } }], "metadata": { "name": "old" } });
+    let app = json!({ "triggers": [], "components": [{ "id": "main", "source": { "digest": Digest::of(&wasm(1)).as_str() } }], "metadata": { "name": "old" } });
     let app = app.to_string().into_bytes();
     let artifact = Artifact::default().layer(media::LOCKED_APP, &app).layer(media::WASM, &wasm(1));
     // The blob is the same; the manifest lists it as the configuration instead of as a layer.

@@ -7,4 +7,5 @@ mod pack;
 mod parsers;
 mod registry;
 mod rootfs;
+mod server;
 mod support;
