@@ -3,6 +3,7 @@
 //! | file | interfaces |
 //! |---|---|
 //! | [`wasi`] | `wasi:cli`, `clocks`, `filesystem`, `io`, `random`, `sockets` of 0.2 and 0.3 |
+//! | [`wasi_2023`] | `wasi:http`, `wasi:io` of 2023-10-18 |
 //! | [`stdio`] | where a guest's stdout and stderr go |
 //! | [`network`] | `allowed_outbound_hosts`, asked on every way out |
 //! | [`outbound_http`] | `wasi:http/outgoing-handler@0.2`, `wasi:http/client@0.3` |
@@ -21,6 +22,7 @@ mod state;
 pub(crate) mod stdio;
 pub(crate) mod variables;
 mod wasi;
+mod wasi_2023;
 
 pub(crate) use linker::Linker;
 pub(crate) use state::{Guest, HostState, Services, Spin};

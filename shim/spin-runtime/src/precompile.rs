@@ -1,5 +1,6 @@
 //! WebAssembly to native code, once per node: components as they are, core modules that carry component types by way of a component.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sha2::{Digest, Sha256};
@@ -10,6 +11,7 @@ use wasmtime::component::Component;
 use crate::{EngineSettings, RuntimeError, engine_config};
 
 mod componentize;
+mod names;
 
 /// What precompiled code depends on besides the WebAssembly itself: part of every cache key, so that code of another version is never found.
 pub fn compatibility() -> String {
@@ -51,17 +53,18 @@ fn invalid(error: &wasmtime::Error) -> RuntimeError {
 }
 
 /// The component in the bytes, or of the module in the bytes.
-fn component(wasm: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, RuntimeError> {
+fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, RuntimeError> {
     if !wasm.starts_with(b"\0asm") {
         return Err(RuntimeError::NotWasm);
     }
     let start = Parser::new(0).parse_all(wasm).next();
-    match start {
-        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(wasm.into()),
-        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => componentize::module(wasm).map(Into::into),
-        Some(Err(error)) => Err(RuntimeError::InvalidWasm(error.to_string())),
-        _ => Err(RuntimeError::InvalidWasm("it ends before it begins".to_owned())),
-    }
+    let component = match start {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => wasm.into(),
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => componentize::module(wasm)?.into(),
+        Some(Err(error)) => return Err(RuntimeError::InvalidWasm(error.to_string())),
+        _ => return Err(RuntimeError::InvalidWasm("it ends before it begins".to_owned())),
+    };
+    names::released(component).map_err(|error| RuntimeError::InvalidWasm(error.to_string()))
 }
 
 #[cfg(test)]

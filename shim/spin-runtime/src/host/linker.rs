@@ -3,7 +3,7 @@
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
-use super::{Guest, HostState, absent, key_value, outbound_http, redis, variables, wasi};
+use super::{Guest, HostState, absent, key_value, outbound_http, redis, variables, wasi, wasi_2023};
 use crate::RuntimeError;
 
 /// The linker of all components.
@@ -13,6 +13,7 @@ impl Linker {
     pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let mut linker = wasmtime::component::Linker::new(engine);
         wasi::link(&mut linker)?;
+        wasi_2023::link(&mut linker)?;
         outbound_http::link(&mut linker)?;
         variables::link(&mut linker)?;
         key_value::link(&mut linker)?;

@@ -67,3 +67,24 @@ async fn a_component_without_code_is_refused() {
     app.inputs.code.clear();
     assert_eq!(refusal(app).await, (format!("component {ID:?} has no code"), 65));
 }
+
+fn text(text: &str) -> App {
+    App::of(Code::Wasm(wat::parse_str(text).unwrap()))
+}
+
+#[tokio::test]
+async fn a_release_candidate_that_became_the_release_is_known() {
+    let import = r#"(component (import "wasi:random/random@0.3.0-rc-2026-03-15" (instance
+        (export "get-random-u64" (func (result u64))))))"#;
+    text(import).build().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_sdks_import_always_is_refused_only_where_it_is_granted() {
+    let import = r#"(component (import "spin:sqlite/sqlite@3.1.0" (instance
+        (export "connection" (type (sub resource))))))"#;
+    text(import).build().await.unwrap();
+    let (sentence, code) = refusal(text(import).grant("databases", &["default"])).await;
+    assert_eq!(code, 65);
+    assert!(sentence.contains("spin:sqlite/sqlite@3.1.0"), "{sentence}");
+}

@@ -1,14 +1,19 @@
 //! An app of one component, and ways to ask it.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use spin_app::{LockedApp, LockedComponent, LockedVariable};
+use spin_runtime::cache::Cache;
 use spin_runtime::http::WasiBody;
+use spin_runtime::precompile::precompile;
 use spin_runtime::{Code, HttpError, HttpHandler, HttpOptions, Inputs, MessageHandler, MessageOptions, Runtime, RuntimeError};
 
 /// The component's id in every app.
@@ -25,9 +30,17 @@ pub fn wasm(guest: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The guest's code, compiled once for all tests and all runs of them.
+fn code(guest: &str) -> File {
+    let cache = Cache::open(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
+    let wasm = wasm(guest);
+    let digest = format!("sha256:{:x}", Sha256::digest(&wasm));
+    cache.find_or(&digest, |file| file.write_all(&precompile(&wasm).unwrap())).unwrap()
+}
+
 impl App {
     pub fn new(guest: &str) -> Self {
-        Self::of(Code::Wasm(wasm(guest)))
+        Self::of(Code::Precompiled(code(guest)))
     }
 
     pub fn of(code: Code) -> Self {

@@ -9,3 +9,4 @@ mod redis;
 mod sockets;
 mod stores;
 mod variables;
+mod scratch;

@@ -14,7 +14,7 @@ use crate::fixture::App;
 const GUESTS: [&str; 2] = ["outbound", "outbound-p3"];
 
 /// A server that answers every HTTP request with its first line.
-async fn server() -> String {
+pub async fn server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
