@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use spin_runtime::http::Reuse;
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime};
