@@ -28,9 +28,9 @@ fn parse(app: &Value) -> Result<LockedApp, String> {
 /// What is said of the app with one value changed.
 fn refused(pointer: &str, value: Value) -> String {
     let mut app = app();
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    app.pointer_mut(parent).unwrap()[key] = value;
-    parse(&app).unwrap_err()
+    let (parent, key) = pointer.rsplit_once('/').expect("pointers begin with a slash");
+    app.pointer_mut(parent).expect("the app has it")[key] = value;
+    parse(&app).expect_err("it should be refused")
 }
 
 #[test]

@@ -55,7 +55,7 @@ command = "make"
 "#;
 
 fn lock(text: &str) -> ManifestApp {
-    lock_manifest(text).unwrap()
+    lock_manifest(text).expect("it should be read")
 }
 
 /// The minimal manifest and more lines, which belong to the component unless they open a table.
@@ -64,7 +64,7 @@ fn lock_with(lines: &str) -> ManifestApp {
 }
 
 fn refused(text: &str) -> String {
-    lock_manifest(text).unwrap_err().to_string()
+    lock_manifest(text).expect_err("it should be refused").to_string()
 }
 
 fn refused_with(lines: &str) -> String {
