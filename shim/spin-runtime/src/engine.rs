@@ -13,7 +13,8 @@ const WARM_SHARE: u64 = 4;
 /// What the engine is sized by; nothing in it changes the compiled code.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// How many instances may work at once; a further request waits.
+    /// How many instances may work at once; a further request waits. Each costs address space and two entries in the kernel's list of mappings,
+    /// even unused: a thousand would take two milliseconds of every start.
     pub max_instances: u32,
     /// Bytes of linear memory one instance may have, all its memories together.
     pub max_instance_memory: Option<u64>,
@@ -25,7 +26,7 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { max_instances: 1000, max_instance_memory: None, memory_limit: None, pooling: true }
+        Self { max_instances: 256, max_instance_memory: None, memory_limit: None, pooling: true }
     }
 }
 

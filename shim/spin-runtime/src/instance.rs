@@ -38,12 +38,17 @@ impl Instances {
         Self { engine: engine.clone(), ticker, turns, places, max_memory: settings.max_instance_memory }
     }
 
-    /// Waits until one more call may be made.
+    /// Waits until one more call may be made; a request only for a while.
     pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
         match self.turns.try_acquire() {
             Ok(turn) => Ok(turn),
-            Err(_) => timeout(WAIT, self.turns.acquire()).await.ok().and_then(Result::ok).ok_or(Overloaded),
+            Err(_) => timeout(WAIT, self.patient_turn()).await.unwrap_or(Err(Overloaded)),
         }
+    }
+
+    /// The same for a message, which would be lost otherwise: however long it takes.
+    pub(crate) async fn patient_turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
+        self.turns.acquire().await.map_err(|_| Overloaded)
     }
 
     /// A store for one instance; waits while there are too many.

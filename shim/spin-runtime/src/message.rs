@@ -92,7 +92,7 @@ impl MessageHandler {
 
     async fn call(&self, payload: Vec<u8>) -> Result<(), MessageError> {
         let instances = self.component.instances();
-        let _turn = instances.turn().await.map_err(|error| self.refused(&error.into()))?;
+        let _turn = instances.patient_turn().await.map_err(|error| self.refused(&error.into()))?;
         let store = instances.store(self.component.guest()).await;
         let mut store = store.map_err(|error| self.refused(&error))?;
         let result = match &self.pre {
