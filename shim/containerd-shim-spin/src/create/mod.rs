@@ -76,7 +76,12 @@ fn create(reporter: &Reporter) -> Result<Report> {
     };
     let spin = prepared.is_some();
     let pid = match prepared {
-        None => build(&bundle, &request, &spec, Native::new(reporter)?)?,
+        None => {
+            if let Some(process) = spec.process() {
+                rootfs::make_working_directory(&root, process.cwd())?;
+            }
+            build(&bundle, &request, &spec, Native::new(reporter)?)?
+        }
         Some(prepared) => {
             if let Some(process) = spec.process_mut() {
                 // The image's own working directory need not exist: the app has no use for one.
