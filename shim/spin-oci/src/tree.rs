@@ -120,23 +120,23 @@ impl FileTree {
         let mut archived: HashMap<&Digest, Vec<&str>> = HashMap::new();
         for (path, file) in &self.files {
             make_parents(tree, path)?;
-            let mut target = Target::create(tree.join(path))?;
-            let written = match &file.source {
-                Source::Bytes(bytes) => target.fill(&mut bytes.as_ref(), budget, |error| OciError::file(path, error))?,
+            let create = || Target::create(tree.join(path));
+            let (digest, size) = match &file.source {
+                Source::Bytes(bytes) => create()?.fill(&mut bytes.as_ref(), budget, |error| OciError::file(path, error))?,
                 Source::File(root, source) => {
                     let failed = |error| OciError::file(source, error);
-                    target.fill(&mut root.open_file(source).map_err(failed)?, budget, failed)?
+                    create()?.fill(&mut root.open_file(source).map_err(failed)?, budget, failed)?
                 }
                 Source::Blob(descriptor) => {
-                    target.fill(&mut descriptor.open(self.blobs()?)?, budget, |error| descriptor.unreadable(error))?
+                    create()?.fill(&mut descriptor.open(self.blobs()?)?, budget, |error| descriptor.unreadable(error))?
                 }
                 Source::Archived => {
                     archived.entry(&file.digest).or_default().push(path);
                     continue;
                 }
             };
-            check(path, &file.digest, &written.0)?;
-            budget -= written.1;
+            check(path, &file.digest, &digest)?;
+            budget -= size;
         }
         self.unpack(tree, archived, budget)
     }
