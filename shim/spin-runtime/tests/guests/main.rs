@@ -9,4 +9,3 @@ mod redis;
 mod sockets;
 mod stores;
 mod variables;
-mod scratch;
