@@ -1,24 +1,17 @@
 //! What a component's failure looks like on the container's stderr, where `kubectl logs` shows it.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, LazyLock};
+use std::io::Write as _;
 
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::host::stdio;
-
 /// Lines of a trap's backtrace that are shown, a title among them; the innermost frames tell what happened.
 const LINES: usize = 13;
 
-/// Says one thing, whole, on stderr, and waits for nobody who does not read it.
+/// Says one thing, whole, on stderr.
 pub(crate) fn say(text: &str) {
-    static STDERR: LazyLock<Option<Arc<OwnedFd>>> = LazyLock::new(|| io::stderr().as_fd().try_clone_to_owned().ok().map(Arc::new));
-    // Without a stderr there is nobody to tell.
-    if let Some(stderr) = &*STDERR {
-        stdio::tell(stderr, text);
-    }
+    // Nobody is left to tell when stderr itself is gone.
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Tells of a call that was not even made.

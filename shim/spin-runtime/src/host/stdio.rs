@@ -44,11 +44,6 @@ impl Stdio {
     }
 }
 
-/// Writes a text whose last line gets its end; what the reader has no room for is left to another thread.
-pub(crate) fn tell(fd: &Arc<OwnedFd>, text: &str) {
-    drop(Lines { fd: fd.clone(), held: text.as_bytes().to_vec() });
-}
-
 /// One output of one instance.
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
