@@ -139,8 +139,8 @@ impl Registry {
                 operation,
                 reason: format!("it wants credentials, and docker's configuration has none; `docker login` writes them{note}"),
             },
-            true => OciError::Unauthorized { registry, operation, reason: format!("{}{note}", chain(&error)) },
-            false => OciError::Registry { registry, operation, reason: chain(&error) },
+            true => OciError::Unauthorized { registry, operation, reason: format!("{}{note}", reason(&error)) },
+            false => OciError::Registry { registry, operation, reason: reason(&error) },
         }
     }
 }
@@ -153,7 +153,7 @@ impl Blobs for Registry {
             self.client.store_auth_if_needed(self.reference.resolve_registry(), &self.auth).await;
             self.client.pull_blob(&self.reference, digest, writer).await
         });
-        pulled.map_err(|error| io::Error::other(chain(&error)))?;
+        pulled.map_err(|error| io::Error::other(reason(&error)))?;
         let mut file = file;
         io::Seek::rewind(&mut file)?;
         Ok(Box::new(file))
@@ -172,6 +172,19 @@ fn is_loopback(registry: &str) -> bool {
         None => registry.split(':').next().unwrap_or_default(),
     };
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What the registry says, or what kept us from hearing it.
+fn reason(error: &OciDistributionError) -> String {
+    match error {
+        OciDistributionError::RegistryError { envelope, .. } if !envelope.errors.is_empty() => {
+            let messages: Vec<&str> = envelope.errors.iter().map(|error| error.message.as_str()).collect();
+            messages.join(", ")
+        }
+        OciDistributionError::ServerError { code, message, .. } => format!("status {code} {message}").trim().to_owned(),
+        OciDistributionError::ImageManifestNotFoundError(_) => "there is no such image".to_owned(),
+        other => chain(other),
+    }
 }
 
 /// An error with its causes, which is where the HTTP client says what happened.

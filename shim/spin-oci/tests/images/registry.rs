@@ -119,3 +119,11 @@ fn the_manifest_says_what_it_is() {
         (&"b".into(), &"app".into())
     );
 }
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let registry = Registry::open();
+    let error = open(&format!("{}/app:1", registry.host()), PlainHttp::Loopback).err().unwrap();
+    assert!(error.to_string().ends_with("manifest unknown"), "{error}");
+    assert_eq!(error.exit_code(), 69);
+}
