@@ -1,34 +1,34 @@
 # shellcheck shell=bash
-# What scripts/test.sh runs, in order: sourced by it, for its `step`, `run` and `suites`.
+# What scripts/test.sh runs, in order: sourced by it, for its `need`, `run` and `suites`.
 # shellcheck disable=SC2154 # test.sh sets suites
 wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-step install scripts/install.sh test
-step components scripts/wasm.sh tests/components
-step apps scripts/wasm.sh apps
+need install scripts/install.sh test
+need components scripts/wasm.sh tests/components
+need apps scripts/wasm.sh apps
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-gnu
 export CARGO_BUILD_TARGET
 export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/dist SPIN_OCI=$PWD/dist/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin
-step shim scripts/shim.sh
+need shim scripts/shim.sh
 
 if wants unit; then
   run unit cargo test --release --locked --workspace --exclude containerd-tests --exclude cluster-tests
   run apps-native bash -c "cd apps && cargo test --locked --target $host"
 fi
-if wants containerd || wants cluster; then step base scripts/local-base.sh; fi
+if wants containerd || wants cluster; then need base scripts/local-base.sh; fi
 if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
 if wants containerd; then
   run containerd cargo test --release --locked -p containerd-tests -- --test-threads=2
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT
-  step up env CLUSTER=local scripts/up.sh
+  need up env CLUSTER=local scripts/up.sh
   . scripts/cluster-env.sh
-  step test-images scripts/test-images.sh start
+  need test-images scripts/test-images.sh start
   export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=registry.local:5000/test/restaurant:0.1.0
   run cluster cargo test --release --locked -p cluster-tests -- --test-threads=2
-  step test-registry scripts/test-images.sh stop
+  need test-registry scripts/test-images.sh stop
   run down scripts/test-down.sh
   trap - EXIT
 fi

@@ -24,8 +24,8 @@ run() {
   passed=$((passed + ok)) failed=$((failed + bad))
 }
 
-# step NAME COMMAND...: something the suites need; a failure ends the run as one failed test.
-step() {
+# need NAME COMMAND...: something the suites need; a failure ends the run as one failed test.
+need() {
   local name=$1 log=.state/logs/test-$1.log; shift
   say "$name"
   "$@" >"$log" 2>&1 && return
