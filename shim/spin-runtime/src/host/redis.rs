@@ -5,10 +5,10 @@ mod values;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, RedisError};
+use ::redis::{AsyncCommands, Client, RedisError};
 use tokio::sync::OnceCell;
 use wasmtime::component::Linker;
 
@@ -17,6 +17,9 @@ use super::HostState;
 /// For a connection, and for the answer to one command.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
+/// A connection nobody used for so long is tried before it is handed out: its server may have gone and come back, and the command that finds that out
+/// is lost, because nobody can say whether it was executed.
+const TRUSTED: Duration = Duration::from_millis(10);
 /// Addresses the app may be connected to at once; templates and user input can make any number of them.
 const MAX_ADDRESSES: usize = 256;
 
@@ -26,7 +29,14 @@ pub(crate) type Connection = ConnectionManager;
 /// All servers the app talks to.
 #[derive(Clone, Default)]
 pub(crate) struct Servers {
-    connections: Arc<Mutex<HashMap<String, Arc<OnceCell<Connection>>>>>,
+    connections: Arc<Mutex<HashMap<String, Arc<Server>>>>,
+}
+
+/// The connection to one server, once there is one, and when it was last handed out.
+#[derive(Default)]
+struct Server {
+    connection: OnceCell<Connection>,
+    used: Mutex<Option<Instant>>,
 }
 
 /// Why there is no connection.
@@ -43,7 +53,7 @@ pub(crate) enum ConnectError {
 impl Servers {
     /// The connection to the address, made if it is not there.
     pub(crate) async fn connection(&self, address: &str) -> Result<Connection, ConnectError> {
-        let cell = self.cell(address)?;
+        let server = self.server(address)?;
         let connect = || async {
             let client = Client::open(address).map_err(|_| ConnectError::InvalidAddress)?;
             let config = ConnectionManagerConfig::new()
@@ -52,22 +62,36 @@ impl Servers {
                 .set_number_of_retries(1);
             client.get_connection_manager_with_config(config).await.map_err(ConnectError::Failed)
         };
-        cell.get_or_try_init(connect).await.cloned()
+        let mut connection = server.connection.get_or_try_init(connect).await?.clone();
+        if server.unused() > TRUSTED {
+            // Where it fails, it has the connection made anew, and the command waits for that.
+            let _lost = connection.ping::<()>().await;
+        }
+        Ok(connection)
     }
 
-    fn cell(&self, address: &str) -> Result<Arc<OnceCell<Connection>>, ConnectError> {
+    fn server(&self, address: &str) -> Result<Arc<Server>, ConnectError> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = connections.get(address) {
-            return Ok(cell.clone());
+        if let Some(server) = connections.get(address) {
+            return Ok(server.clone());
         }
         if connections.len() >= MAX_ADDRESSES {
             // Those never connected to, and nobody is at it.
-            connections.retain(|_, cell| cell.initialized() || Arc::strong_count(cell) > 1);
+            connections.retain(|_, server| server.connection.initialized() || Arc::strong_count(server) > 1);
         }
         if connections.len() >= MAX_ADDRESSES {
             return Err(ConnectError::TooMany);
         }
         Ok(connections.entry(address.to_owned()).or_default().clone())
+    }
+}
+
+impl Server {
+    /// For how long nobody had the connection, which somebody has from now on.
+    fn unused(&self) -> Duration {
+        let now = Instant::now();
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        used.map_or(Duration::ZERO, |used| now - used)
     }
 }
 

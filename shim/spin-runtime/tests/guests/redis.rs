@@ -45,6 +45,18 @@ async fn a_server_that_comes_back_is_reached_again() {
 }
 
 #[tokio::test]
+async fn the_first_command_after_a_restart_of_the_server_is_not_lost() {
+    for guest in GUESTS {
+        let redis = Redis::start();
+        let http = App::new(guest).allow("redis://127.0.0.1:*").http().await;
+        let path = format!("/redis?{}", redis.address());
+        assert_eq!(http.ask("POST", &path, "1").await.status, 200);
+        let _redis = Redis::start_on(redis.stop());
+        assert_eq!(http.ask("POST", &path, "2").await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_address_is_an_error() {
     let http = App::new("outbound").allow("*://*:*").http().await;
     for address in ["", "nonsense", "redis://", "http://127.0.0.1"] {
