@@ -1,18 +1,12 @@
 //! What a component's failure looks like on the container's stderr, where `kubectl logs` shows it.
 
-use std::io::Write as _;
-
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+pub(crate) use crate::host::stdio::say;
+
 /// Lines of a trap's backtrace that are shown, a title among them; the innermost frames tell what happened.
 const LINES: usize = 13;
-
-/// Says one thing, whole, on stderr.
-pub(crate) fn say(text: &str) {
-    // Nobody is left to tell when stderr itself is gone.
-    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
-}
 
 /// Tells of a call that was not even made.
 pub(crate) fn unasked(component: &str, error: &dyn std::fmt::Display) {

@@ -44,6 +44,20 @@ impl Stdio {
     }
 }
 
+/// Says one thing of the host's own on stderr, whole where the reader has room for it. The rest of what a reader who has stopped reading has no room
+/// for is dropped: a server that serves is worth more than its words.
+pub(crate) fn say(text: &str) {
+    // Nobody is left to tell when stderr itself is gone.
+    let Ok(fd) = io::stderr().as_fd().try_clone_to_owned() else { return };
+    say_on(Arc::new(fd), text);
+}
+
+fn say_on(fd: Arc<OwnedFd>, text: &str) {
+    let mut lines = Lines { fd, held: format!("{text}\n").into_bytes() };
+    let _nobody_reads = lines.drain();
+    lines.held.clear();
+}
+
 /// One output of one instance.
 pub(super) struct Output(Arc<Mutex<Lines>>);
 
@@ -264,6 +278,16 @@ mod tests {
         output.stream().accept(b"end").unwrap();
         drop(output);
         assert_eq!(rest(reader), "end\n");
+    }
+
+    #[test]
+    fn the_hosts_own_words_do_not_wait_for_a_reader() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let writer = Arc::new(OwnedFd::from(writer));
+        (0..1000).for_each(|_| say_on(writer.clone(), &"x".repeat(1000)));
+        drop(writer);
+        let said = rest(reader);
+        assert!(said.lines().count() > 10 && said.lines().all(|line| line.len() == 1000), "{}", said.len());
     }
 
     #[test]
