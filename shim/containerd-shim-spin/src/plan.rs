@@ -61,8 +61,6 @@ pub struct Failure {
 impl Failure {
     /// No spin.toml, or a bad one.
     pub const APP: u8 = 64;
-    /// A component is missing, no wasm, or not one that runs here.
-    pub const COMPONENT: u8 = 65;
     /// What comes from outside: variables, runtime configuration, environment.
     pub const CONFIGURATION: u8 = 66;
     /// The image's content can't be read.

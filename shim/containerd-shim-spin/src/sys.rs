@@ -1,6 +1,7 @@
 //! The few system calls that need `unsafe`, each behind a safe function.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
+use tokio::io::unix::AsyncFd;
 
 /// Takes over a descriptor that the parent process left open for us and named by its number.
 ///
@@ -159,6 +161,12 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         _ => None,
     });
     rights.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
+}
+
+/// Has the runtime watch a file for room and for bytes; it must not block.
+pub fn watch(file: File) -> io::Result<AsyncFd<File>> {
+    // SAFETY: a `File` owns its descriptor, names the same one each time, and keeps it open until it is dropped with its watch.
+    Ok(unsafe { AsyncFd::register(file) }?)
 }
 
 /// Sets the size of a terminal's window, in characters.

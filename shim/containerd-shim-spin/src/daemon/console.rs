@@ -108,5 +108,5 @@ async fn copy(source: Option<File>, sink: Option<File>) {
 
 fn watched(file: File) -> Option<AsyncFd<File>> {
     fcntl_setfl(&file, OFlags::NONBLOCK).ok()?;
-    AsyncFd::new(file).ok()
+    sys::watch(file).ok()
 }
