@@ -49,6 +49,11 @@ impl Namespace {
         Self { name: name.to_owned() }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// `kubectl -n NAME args…`, which must succeed.
     pub fn kube(&self, args: &[&str]) -> String {
         kube(&[&["-n", &self.name], args].concat())

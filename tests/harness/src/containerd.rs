@@ -58,10 +58,12 @@ impl Containerd {
         self.run_daemon();
     }
 
-    /// A `ctr` command against this containerd.
+    /// A `ctr` command against this containerd. The namespace is as unique as the directory: `ctr` names cgroups by namespace and task alone, and
+    /// tasks of two tests must not share one.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("ctr"));
-        command.arg("--address").arg(self.dir.path().join("sock")).args(["-n", "test"]).args(args).stdin(Stdio::null());
+        let namespace = self.dir.path().file_name().expect("a temporary directory has a name");
+        command.arg("--address").arg(self.dir.path().join("sock")).arg("-n").arg(namespace).args(args).stdin(Stdio::null());
         command
     }
 
@@ -96,14 +98,21 @@ impl Containerd {
         after_name.and_then(|ppid| ppid.parse().ok()).expect("stat names the parent")
     }
 
+    /// The bundle of a task that runs: what containerd writes before it calls the shim.
+    pub fn bundle(&self, id: &str) -> PathBuf {
+        let namespace = self.dir.path().file_name().expect("a temporary directory has a name");
+        self.dir.path().join("state/io.containerd.runtime.v2.task").join(namespace).join(id)
+    }
+
     /// Below this directory is everything of this containerd.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// containerd's own log, for the message of a failed test.
+    /// containerd's own log without what it says about its plugins at each start, for the message of a failed test.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        log.lines().filter(|line| !line.contains("plugin")).map(|line| format!("{line}\n")).collect()
     }
 
     /// Packs an app as a plain image and runs it in the background; HTTP on a port of loopback.

@@ -41,6 +41,11 @@ pub fn post(url: &str, body: &str) -> Result<Answer, String> {
     answer(agent().post(url).send(body))
 }
 
+/// `PUT url` with a body.
+pub fn put(url: &str, body: &str) -> Result<Answer, String> {
+    answer(agent().put(url).send(body))
+}
+
 fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
     let mut response = result.map_err(|error| error.to_string())?;
     let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
