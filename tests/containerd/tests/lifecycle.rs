@@ -78,6 +78,23 @@ fn metrics_pids_and_info_of_a_task_can_be_had() {
 }
 
 #[test]
+fn what_the_shim_cannot_do_is_not_implemented_and_does_the_task_no_harm() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("whole", &SpinApp::http("hello-p2", ""));
+    task.get("/");
+    let said = harness::process::said(&containerd.ctr(&["tasks", "checkpoint", "whole"]));
+    assert!(said.contains("not implemented") || said.contains("Unimplemented"), "{said}");
+    assert_eq!(task.get("/").status, 200);
+}
+
+#[test]
+fn the_shim_is_one_static_file() {
+    let shim = Path::new(&harness::required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
+    let headers = harness::process::run(std::process::Command::new("readelf").arg("-ldW").arg(shim));
+    assert!(headers.contains("LOAD") && !headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
+}
+
+#[test]
 fn info_answers_at_once_without_a_bundle() {
     let shim = Path::new(&harness::required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
     let output = std::process::Command::new(shim).arg("-info").current_dir("/").stdin(std::process::Stdio::null()).output();

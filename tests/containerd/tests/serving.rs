@@ -56,6 +56,21 @@ fn a_read_only_root_file_system_does() {
 }
 
 #[test]
+fn key_value_data_is_kept_in_a_volume_at_the_state_directory() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("kv", "key_value_stores = [\"default\"]").plain("test.local/kept:1"));
+    let volume = tempfile::tempdir().expect("a temporary directory");
+    let mount = format!("type=bind,src={},dst=/.spin,options=rbind:rw", volume.path().display());
+    let flags = ["--read-only", "--mount", mount.as_str()];
+    let mut first = containerd.run("first", "test.local/kept:1", &flags);
+    first.get("/");
+    assert_eq!(harness::http::put(&first.url("/fruit"), "apple").map(|answer| answer.status), Ok(204));
+    first.kill("TERM");
+    assert_eq!(first.wait(), Some(0));
+    assert_eq!(containerd.run("second", "test.local/kept:1", &flags).get("/fruit").body, "apple");
+}
+
+#[test]
 fn the_port_answers_as_soon_as_start_has() {
     let containerd = Containerd::v2();
     containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/bound:1"));
