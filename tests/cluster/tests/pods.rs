@@ -79,12 +79,43 @@ fn a_pod_is_deleted_within_its_grace_period() {
 }
 
 #[test]
-fn an_artifact_is_pulled_from_a_registry_and_runs() {
+fn both_forms_of_what_publish_pushed_are_pulled_from_the_registry_and_run() {
     let namespace = Namespace::new("pulled");
-    namespace.spin_pod("pulled", &required_env("PULLED_IMAGE"), "");
-    namespace.ready("pod/pulled");
-    let answer = wait_for("the app", 20, || namespace.get("pulled", "/menu"));
-    assert!(answer.contains("PIZZA"), "{answer}");
+    let image = required_env("PULLED_IMAGE");
+    for (pod, image) in [("artifact", image.clone()), ("plain", format!("{image}-plain"))] {
+        namespace.spin_pod(pod, &image, "");
+        namespace.ready(&format!("pod/{pod}"));
+        let answer = wait_for("the app", 20, || namespace.get(pod, "/menu"));
+        assert!(answer.contains("PIZZA"), "{answer}");
+    }
+}
+
+#[test]
+fn a_name_of_the_cluster_is_resolved_in_an_image_from_scratch() {
+    let namespace = Namespace::new("names");
+    namespace.spin_pod("asks", "test.local/outbound:1", "");
+    namespace.ready("pod/asks");
+    for host in ["restaurant.default", "restaurant.default.svc.cluster.local"] {
+        let answer = wait_for(host, 20, || namespace.get("asks", &format!("/fetch?http://{host}/menu")));
+        assert!(answer.contains("PIZZA"), "{answer}");
+    }
+}
+
+#[test]
+fn a_deleted_pod_finishes_the_request_it_has() {
+    let namespace = Namespace::new("drained");
+    namespace.spin_pod("slow", "test.local/probe:1", "");
+    namespace.ready("pod/slow");
+    let answer = std::thread::scope(|scope| {
+        let request = scope.spawn(|| namespace.get("slow", "/?sleep=4000"));
+        wait_for("the request to be in the guest", 20, || match namespace.kube(&["logs", "slow"]) {
+            logs if logs.contains("sleeping") => Ok(()),
+            logs => Err(logs),
+        });
+        namespace.kube(&["delete", "pod", "slow", "--timeout=25s"]);
+        request.join().expect("the client ends")
+    });
+    assert_eq!(answer, Ok(String::new()));
 }
 
 #[test]
