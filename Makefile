@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test check shim images node-image publish
+.PHONY: help up down kubeconfig test check bench shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ test: ## every test: unit, containerd, cluster
 
 check: ## formatting, lints, licences, shell
 	@scripts/check.sh
+
+bench: ## measure it beside its peers, into target/bench/ (QUICK=1, FIGURES="start memory")
+	@scripts/bench.sh $(if $(QUICK),--quick) $(FIGURES)
 
 shim: ## the shim, into dist/
 	@scripts/shim.sh

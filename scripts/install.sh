@@ -4,7 +4,7 @@
 set -euo pipefail
 build=(libseccomp-dev:/usr/include/seccomp.h pkg-config:/usr/bin/pkg-config protobuf-compiler:/usr/bin/protoc gcc:/usr/bin/gcc)
 test=(containerd:/usr/bin/containerd runc:/usr/sbin/runc redis-server:/usr/bin/redis-server redis-tools:/usr/bin/redis-cli
-  docker-registry:/usr/bin/docker-registry curl:/usr/bin/curl)
+  docker-registry:/usr/bin/docker-registry curl:/usr/bin/curl wrk:/usr/bin/wrk)
 check=(shellcheck:/usr/bin/shellcheck)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

@@ -1,0 +1,120 @@
+//! Processes as the kernel tells of them: parents, memory, wake-ups.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+/// Which process is whose child, at one moment.
+#[derive(Debug)]
+pub struct Processes(HashMap<i32, i32>);
+
+impl Processes {
+    /// As it is now.
+    pub fn now() -> Result<Self, Error> {
+        Ok(Self(pids()?.into_iter().filter_map(|pid| Some((pid, parent(&stat(pid)?)?))).collect()))
+    }
+
+    /// Everything that serves these tasks: each one's shim, the task itself, and whatever else the shim started.
+    pub fn serving(&self, tasks: &[i32]) -> Result<BTreeSet<i32>, Error> {
+        let mut all = BTreeSet::new();
+        for task in tasks {
+            let shim = self.shim_of(*task)?;
+            all.extend(self.0.keys().filter(|pid| self.descends(**pid, shim)));
+        }
+        Ok(all)
+    }
+
+    /// The shim of a task: its parent, because shims are subreapers.
+    pub fn shim_of(&self, task: i32) -> Result<i32, Error> {
+        let shim = self.0.get(&task).copied().filter(|pid| is_shim(*pid));
+        shim.ok_or(Error::Unsupervised(task))
+    }
+
+    fn descends(&self, pid: i32, ancestor: i32) -> bool {
+        let mut at = Some(pid);
+        while let Some(pid) = at {
+            if pid == ancestor {
+                return true;
+            }
+            at = self.0.get(&pid).copied();
+        }
+        false
+    }
+}
+
+/// The processes of the containers of these pods, by their cgroups' names, which cgroupfs and systemd write differently.
+pub fn of_pods(uids: &[String]) -> Result<Vec<i32>, Error> {
+    let names: Vec<String> = uids.iter().flat_map(|uid| [uid.clone(), uid.replace('-', "_")]).collect();
+    let in_pod = |pid: &i32| {
+        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        names.iter().any(|name| cgroup.contains(name.as_str()))
+    };
+    Ok(pids()?.into_iter().filter(in_pod).collect())
+}
+
+/// The proportional set size of processes in MiB: pages that several map are divided among them.
+pub fn pss<'a>(pids: impl IntoIterator<Item = &'a i32>) -> Result<f64, Error> {
+    let kib = |pid: &i32| number(format!("/proc/{pid}/smaps_rollup").into(), "Pss:");
+    Ok(pids.into_iter().map(kib).sum::<Result<f64, _>>()? / 1024.0)
+}
+
+/// How often the threads of a process have gone to sleep by themselves, which is as often as they were woken.
+pub fn switches(pid: i32) -> Result<f64, Error> {
+    let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+    let entries = fs::read_dir(&tasks).map_err(Error::io(&tasks))?;
+    // A thread may end while the others are read.
+    let count = |path: PathBuf| number(path.join("status"), "voluntary_ctxt_switches:").unwrap_or_default();
+    Ok(entries.flatten().map(|entry| count(entry.path())).sum())
+}
+
+fn pids() -> Result<Vec<i32>, Error> {
+    let entries = fs::read_dir("/proc").map_err(Error::io("/proc"))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// None: it has ended meanwhile.
+fn stat(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
+}
+
+/// The fourth field; the second is a name in brackets, which may hold anything.
+fn parent(stat: &str) -> Option<i32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+fn is_shim(pid: i32) -> bool {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split('\0').next().is_some_and(|program| program.contains("containerd-shim"))
+}
+
+/// The first word after `name` at a line's beginning.
+fn number(path: PathBuf, name: &str) -> Result<f64, Error> {
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+    value.ok_or_else(|| Error::Io { path, source: std::io::ErrorKind::InvalidData.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_hide_the_parent() {
+        assert_eq!(parent("12 (a) b) S 7 12 0"), Some(7));
+    }
+
+    #[test]
+    fn this_process_has_memory_and_a_parent() {
+        let this = i32::try_from(std::process::id()).expect("a pid is positive");
+        assert!(pss([&this]).expect("it runs") > 0.0);
+        assert!(Processes::now().expect("proc is mounted").descends(this, 1));
+    }
+
+    #[test]
+    fn a_process_of_no_shim_is_no_task() {
+        let this = i32::try_from(std::process::id()).expect("a pid is positive");
+        assert!(matches!(Processes::now().expect("proc is mounted").shim_of(this), Err(Error::Unsupervised(_))));
+    }
+}
