@@ -2,6 +2,8 @@
 # What scripts/test.sh runs, in order: sourced by it, for its `need`, `run` and `suites`.
 # shellcheck disable=SC2154 # test.sh sets suites
 wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
+# tests_in DIR: its tests, by name. They are built with the whole workspace, because with its features the crates are there already.
+tests_in() { for file in "$1"/tests/*.rs; do echo "--test $(basename "$file" .rs)"; done; }
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 need install scripts/install.sh test
@@ -13,21 +15,25 @@ export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/com
 need shim scripts/shim.sh
 
 if wants unit; then
-  run unit cargo test --release --locked --workspace --exclude containerd-tests --exclude cluster-tests
-  run apps-native bash -c "cd apps && cargo test --locked --target $host"
+  run unit cargo test --release --locked --no-fail-fast --workspace --exclude containerd-tests --exclude cluster-tests --exclude bench
+  run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster; then need base scripts/local-base.sh; fi
 if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
 if wants containerd; then
-  run containerd cargo test --release --locked -p containerd-tests -- --test-threads=2
+  # shellcheck disable=SC2046 # one word an argument
+  run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
+  run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT
   need up env CLUSTER=local scripts/up.sh
+  run up-again env CLUSTER=local scripts/test-up.sh
   . scripts/cluster-env.sh
   need test-images scripts/test-images.sh start
   export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=registry.local:5000/test/restaurant:0.1.0
-  run cluster cargo test --release --locked -p cluster-tests -- --test-threads=2
+  # shellcheck disable=SC2046 # one word an argument
+  run cluster cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/cluster) -- --test-threads=2
   need test-registry scripts/test-images.sh stop
   run down scripts/test-down.sh
   trap - EXIT
