@@ -182,9 +182,8 @@ impl Hierarchies {
     }
 }
 
-const CONTROLLERS: [&str; 12] = [
-    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids",
-];
+const CONTROLLERS: [&str; 12] =
+    ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids"];
 
 /// systemd's notation `slice:prefix:name` as the path it stands for: `a-b.slice` lies in `a.slice`.
 fn scope_path(notation: &str) -> String {
@@ -212,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_mixed_setup_counts_as_version_1() {
-        let cgroup = Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a/b\n3:cpu,cpuacct:/a\n2:name=systemd:/x\n0::/y\n");
+        let cgroup =
+            Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a/b\n3:cpu,cpuacct:/a\n2:name=systemd:/x\n0::/y\n");
         assert!(!cgroup.is_unified());
         assert_eq!(cgroup.dir("memory"), Some(Path::new("/sys/fs/cgroup/memory/a/b")));
         assert_eq!(cgroup.dir("cpuacct"), Some(Path::new("/sys/fs/cgroup/cpu/a")));

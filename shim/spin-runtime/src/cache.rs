@@ -45,7 +45,9 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Others could have put something into it.
-    #[error("the cache of precompiled code at {path} is not trusted: it must be a {what} that belongs to this user and that nobody else can write")]
+    #[error(
+        "the cache of precompiled code at {path} is not trusted: it must be a {what} that belongs to this user and that nobody else can write"
+    )]
     Untrusted {
         /// The file or directory.
         path: PathBuf,

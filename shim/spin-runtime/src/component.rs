@@ -78,12 +78,8 @@ impl Component {
     /// A handler of HTTP requests. One serves one tokio runtime: see [`HttpHandler`].
     pub fn http_handler(self: &Arc<Self>, options: HttpOptions) -> Result<HttpHandler, RuntimeError> {
         let pre = match self.http_export() {
-            Some(HttpExport::Wasi02) => {
-                wasmtime_wasi_http::p2::bindings::ProxyPre::new(self.pre.clone()).map(ProxyPre::P2)
-            }
-            Some(HttpExport::Wasi03) => {
-                wasmtime_wasi_http::p3::bindings::ServicePre::new(self.pre.clone()).map(ProxyPre::P3)
-            }
+            Some(HttpExport::Wasi02) => wasmtime_wasi_http::p2::bindings::ProxyPre::new(self.pre.clone()).map(ProxyPre::P2),
+            Some(HttpExport::Wasi03) => wasmtime_wasi_http::p3::bindings::ServicePre::new(self.pre.clone()).map(ProxyPre::P3),
             None => return Err(self.no_export("HTTP", "wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3")),
         };
         Ok(HttpHandler::new(self.clone(), pre.map_err(|error| self.misfit(&error))?, options))

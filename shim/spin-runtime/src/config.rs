@@ -49,7 +49,9 @@ struct Unsupported {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Provider {
     /// From the file itself.
-    Static { values: BTreeMap<String, String> },
+    Static {
+        values: BTreeMap<String, String>,
+    },
     /// From the environment, and from a file like one.
     Env {
         #[serde(default, deserialize_with = "non_empty")]
@@ -67,9 +69,13 @@ pub(crate) enum Provider {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum KeyValueStore {
     /// In an SQLite file.
-    Spin { path: Option<PathBuf> },
+    Spin {
+        path: Option<PathBuf>,
+    },
     /// In a Redis server.
-    Redis { url: String },
+    Redis {
+        url: String,
+    },
     AzureCosmos(Elsewhere),
     AwsDynamo(Elsewhere),
 }
@@ -155,7 +161,8 @@ impl Provider {
             Self::Static { .. } | Self::Env { dotenv_path: None, .. } => Ok(()),
             Self::Env { dotenv_path: Some(path), dotenv, .. } => {
                 let text = std::fs::read_to_string(&*path);
-                let text = text.map_err(|error| RuntimeError::RuntimeConfig(format!("dotenv_path {}: {error}", path.display())))?;
+                let text =
+                    text.map_err(|error| RuntimeError::RuntimeConfig(format!("dotenv_path {}: {error}", path.display())))?;
                 *dotenv = dotenv::parse(&text);
                 Ok(())
             }

@@ -13,7 +13,9 @@ pub enum RuntimeError {
     #[error("this is not a WebAssembly file: it does not start with the bytes of one")]
     NotWasm,
     /// A core module that nothing says how to make a component of.
-    #[error("this is a plain WebAssembly module, not a component, and it carries no component types; build it for the target `wasm32-wasip2`")]
+    #[error(
+        "this is a plain WebAssembly module, not a component, and it carries no component types; build it for the target `wasm32-wasip2`"
+    )]
     PlainModule,
     /// A core module whose component types don't fit its code, or what the adapter offers.
     #[error("this WebAssembly module can't be made into a component: {0}")]
@@ -75,13 +77,17 @@ pub enum RuntimeError {
     },
 
     /// A variable nobody gave a value.
-    #[error("the required variable {0:?} has no value: set the environment variable {1} in the pod, or configure a variables provider")]
+    #[error(
+        "the required variable {0:?} has no value: set the environment variable {1} in the pod, or configure a variables provider"
+    )]
     MissingVariable(String, String),
     /// runtime-config.toml is malformed or asks for what there is not.
     #[error("runtime-config.toml: {0}")]
     RuntimeConfig(String),
     /// A component wants a store nobody configured.
-    #[error("component {component:?} wants the key-value store {label:?}, but only \"default\" and those of runtime-config.toml exist")]
+    #[error(
+        "component {component:?} wants the key-value store {label:?}, but only \"default\" and those of runtime-config.toml exist"
+    )]
     UnknownStore {
         /// The component's id.
         component: String,

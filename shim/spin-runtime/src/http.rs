@@ -116,7 +116,10 @@ impl HttpHandler {
             return HttpError::Failed;
         }
         if error.is::<ExpirationError>() {
-            report::say(&format!("component \"{id}\" was ended: it took longer than {:?} over a request", self.timeout.unwrap_or_default()));
+            report::say(&format!(
+                "component \"{id}\" was ended: it took longer than {:?} over a request",
+                self.timeout.unwrap_or_default()
+            ));
             return HttpError::TimedOut;
         }
         let error = match error.downcast_ref::<InstantiationError<()>>() {

@@ -83,7 +83,8 @@ impl Runtime {
 
         let engine = engine::engine(&settings).map_err(internal)?;
         let linker = Linker::new(&engine).map_err(internal)?;
-        let ticker = Ticker::start(&engine).map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
+        let ticker =
+            Ticker::start(&engine).map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
         let instances = Instances::new(&engine, ticker, &settings);
         let build = Build { engine, linker, instances: Arc::new(instances), variables, stores, services };
         let components = build.components(&app, code, &files)?;
@@ -172,8 +173,10 @@ impl Build {
         let hosts = hosts.iter().map(|entry| self.variables.fill(&Template::parse(entry)?));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
         if let Some(path) = files {
-            std::fs::read_dir(path).map_err(|source| {
-                RuntimeError::Files { component: component.id.clone(), path: path.to_owned(), source }
+            std::fs::read_dir(path).map_err(|source| RuntimeError::Files {
+                component: component.id.clone(),
+                path: path.to_owned(),
+                source,
             })?;
         }
         Ok(Guest {

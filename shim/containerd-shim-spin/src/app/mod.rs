@@ -34,7 +34,9 @@ pub fn main(args: &[OsString]) -> ExitCode {
     };
     let result = match plan.outcome {
         Outcome::Failed(failure) => Err(failure),
-        Outcome::Run(run) => Settings::read(std::env::vars_os(), run.cpus).and_then(|settings| serve::run(*run, settings, &reporter)),
+        Outcome::Run(run) => {
+            Settings::read(std::env::vars_os(), run.cpus).and_then(|settings| serve::run(*run, settings, &reporter))
+        }
     };
     let Err(failure) = result else { return ExitCode::SUCCESS };
     last_words::say(&failure.message, &plan.termination_log);

@@ -60,12 +60,16 @@ async fn start(run: Run, settings: &Settings) -> Result<Started, Failure> {
     let (http, redis) = (has("http"), has("redis"));
     let runtime = Runtime::build(inputs(run, settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
     let subscriber = match redis {
-        true => Some(Subscriber::new(&runtime, redis_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?),
+        true => Some(
+            Subscriber::new(&runtime, redis_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?,
+        ),
         false => None,
     };
     // The port last: nothing that fails later may leave a client with a connection nobody will answer.
     let server = match http {
-        true => Some(Server::bind(&runtime, http_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?),
+        true => {
+            Some(Server::bind(&runtime, http_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?)
+        }
         false => None,
     };
     Ok(Started { server, subscriber })

@@ -41,10 +41,13 @@ impl Settings {
     /// Reads the variables; `cpus` is the container's quota of processors, if it has one.
     pub fn read(env: impl Iterator<Item = (OsString, OsString)>, cpus: Option<f64>) -> Result<Self, Failure> {
         // Guests see text only; what is none can't be meant for us.
-        let env: Vec<(String, String)> = env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let env: Vec<(String, String)> =
+            env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         let env = Environment(env);
         Ok(Self {
-            listen: env.value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?.unwrap_or(([0, 0, 0, 0], 80).into()),
+            listen: env
+                .value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?
+                .unwrap_or(([0, 0, 0, 0], 80).into()),
             request_timeout: env.seconds("SPIN_HTTP_REQUEST_TIMEOUT")?,
             reuse: env.value("SPIN_HTTP_INSTANCE_REUSE", "a number")?,
             linger: env.seconds("SPIN_HTTP_LINGER")?,
@@ -74,14 +77,16 @@ impl Environment {
     fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
         let text = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
         let Some(text) = text else { return Ok(None) };
-        let bad = |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {text:?}, but must be {expected}"));
+        let bad =
+            |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {text:?}, but must be {expected}"));
         text.parse().map(Some).map_err(bad)
     }
 
     fn seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
         let expected = "a number of seconds";
         let Some(seconds) = self.value::<f64>(name, expected)? else { return Ok(None) };
-        let bad = |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {seconds}, but must be {expected}"));
+        let bad =
+            |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {seconds}, but must be {expected}"));
         Duration::try_from_secs_f64(seconds).map(Some).map_err(bad)
     }
 }

@@ -13,11 +13,47 @@ use crate::sys;
 
 /// In the kernel's order: the position is the bit.
 const CAPABILITIES: [&str; 41] = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
-    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
-    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
-    "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 ];
 
 /// What this process may do.
@@ -36,7 +72,8 @@ pub fn to_what_is_allowed(process: &mut Process) -> Result<()> {
 impl Powers {
     fn own() -> Result<Self> {
         let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-        let bits = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).context("no capabilities in /proc/self/status")?;
+        let bits =
+            status.lines().find_map(|line| line.strip_prefix("CapPrm:")).context("no capabilities in /proc/self/status")?;
         let bits = u64::from_str_radix(bits.trim(), 16).context("capabilities in /proc/self/status")?;
         let score = fs::read_to_string("/proc/self/oom_score_adj").context("/proc/self/oom_score_adj")?;
         let named = CAPABILITIES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
@@ -59,7 +96,8 @@ impl Powers {
     }
 
     fn held(&self, wanted: &LinuxCapabilities) -> LinuxCapabilities {
-        let held = |set: &Option<Capabilities>| set.as_ref().map(|set| set.iter().copied().filter(|one| self.holds(*one)).collect());
+        let held =
+            |set: &Option<Capabilities>| set.as_ref().map(|set| set.iter().copied().filter(|one| self.holds(*one)).collect());
         let mut result = wanted.clone();
         result.set_bounding(held(wanted.bounding())).set_effective(held(wanted.effective()));
         result.set_inheritable(held(wanted.inheritable())).set_permitted(held(wanted.permitted()));

@@ -49,13 +49,15 @@ impl ContentStore {
     /// The manifest of the container's image if that is a Spin artifact.
     pub fn artifact_of(&self, container: &str) -> Result<Option<Vec<u8>>> {
         let request = GetContainerRequest { id: container.to_owned() };
-        let found = self.ask(async |connection| ContainersClient::new(connection.channel.clone()).get(connection.about(request)).await);
+        let found =
+            self.ask(async |connection| ContainersClient::new(connection.channel.clone()).get(connection.about(request)).await);
         let image = found.context("asking for the container")?.container.unwrap_or_default().image;
         if image.is_empty() {
             return Ok(None);
         }
         let request = GetImageRequest { name: image.clone() };
-        let found = self.ask(async |connection| ImagesClient::new(connection.channel.clone()).get(connection.about(request)).await);
+        let found =
+            self.ask(async |connection| ImagesClient::new(connection.channel.clone()).get(connection.about(request)).await);
         let target = found.with_context(|| format!("asking for image {image:?}"))?.image.unwrap_or_default().target;
         let digest = target.context("the image has no target")?.digest;
         self.artifact_at(&digest).with_context(|| format!("reading image {image:?}"))

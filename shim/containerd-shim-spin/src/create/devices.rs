@@ -97,7 +97,8 @@ impl Policy {
 
     /// Rights to one device that come in several rules count together.
     fn add_rule(&mut self, mut rule: Rule) {
-        let same = |other: &Rule| (other.allow, other.kind, other.major, other.minor) == (rule.allow, rule.kind, rule.major, rule.minor);
+        let same =
+            |other: &Rule| (other.allow, other.kind, other.major, other.minor) == (rule.allow, rule.kind, rule.major, rule.minor);
         if let Some(at) = self.rules.iter().position(same) {
             rule.access |= self.rules.remove(at).access;
         }
@@ -105,14 +106,7 @@ impl Policy {
     }
 
     fn program(&self) -> Vec<u64> {
-        let mut program = vec![
-            load(2, 0),
-            copy(3, 2),
-            and(2, 0xffff),
-            shift_right(3, 16),
-            load(4, 4),
-            load(5, 8),
-        ];
+        let mut program = vec![load(2, 0), copy(3, 2), and(2, 0xffff), shift_right(3, 16), load(4, 4), load(5, 8)];
         for rule in self.rules.iter().rev() {
             program.extend(rule.instructions());
         }
@@ -203,11 +197,26 @@ mod tests {
             let (to, from) = (usize::from(who & 15), usize::from(who >> 4));
             let (offset, value) = (i16::from_le_bytes([low, high]), i64::from(i32::from_le_bytes(value)));
             let jump = match code {
-                0x61 => { registers[to] = context[&offset]; false }
-                0xbc => { registers[to] = registers[from]; false }
-                0x54 => { registers[to] &= value; false }
-                0x74 => { registers[to] >>= value; false }
-                0xb4 => { registers[to] = value; false }
+                0x61 => {
+                    registers[to] = context[&offset];
+                    false
+                }
+                0xbc => {
+                    registers[to] = registers[from];
+                    false
+                }
+                0x54 => {
+                    registers[to] &= value;
+                    false
+                }
+                0x74 => {
+                    registers[to] >>= value;
+                    false
+                }
+                0xb4 => {
+                    registers[to] = value;
+                    false
+                }
                 0x55 => registers[to] != value,
                 0x5d => registers[to] != registers[from],
                 0x15 => registers[to] == value,

@@ -61,11 +61,14 @@ pub fn prepare(source: Source, spec: &Spec) -> Prepared {
 
 /// Prepares the app of the container's image if that is an artifact. `command` is what the container would run if it were none.
 pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
-    let found = ContentStore::connect(request).and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
+    let found =
+        ContentStore::connect(request).and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
     let failure = match found {
         Ok(Some((manifest, store))) => return prepare(Source::Artifact { manifest, store }, spec),
         Ok(None) => {
-            let reason = format!("the image holds no spin.toml and no Spin or wasm layers, and its command {command:?} is not an executable");
+            let reason = format!(
+                "the image holds no spin.toml and no Spin or wasm layers, and its command {command:?} is not an executable"
+            );
             Failure::new(Failure::APP, reason)
         }
         Err(error) => Failure::new(Failure::CONTENT, format!("the image can't be looked up: {error:#}")),
@@ -99,7 +102,8 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
             Files::None => continue,
             Files::Directory(directory) => closed_off(directory.as_fd())?,
             Files::Tree(tree) => {
-                let in_use = trees.take(&tree).map_err(|error| Failure::new(Failure::CONTENT, format!("component {id:?}: {error}")))?;
+                let in_use =
+                    trees.take(&tree).map_err(|error| Failure::new(Failure::CONTENT, format!("component {id:?}: {error}")))?;
                 keep(in_use.lock);
                 in_use.closed_off
             }
@@ -124,7 +128,8 @@ fn open_cache() -> Result<Cache, Failure> {
 
 fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> Result<File, Failure> {
     let found = cache.find_or(wasm.digest.as_str(), |target| {
-        let bytes = wasm.read().map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
+        let bytes =
+            wasm.read().map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
         *compiled = true;
         precompile::in_a_child(&bytes, target)
     });

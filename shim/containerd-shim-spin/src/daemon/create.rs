@@ -97,7 +97,9 @@ impl Tasks {
             id: request.id.clone(),
             namespace: self.namespace.clone(),
             containerd: self.containerd.clone(),
-            rootfs: mounts.map(|m| Mount { kind: m.type_.clone(), source: m.source.clone(), options: m.options.clone() }).collect(),
+            rootfs: mounts
+                .map(|m| Mount { kind: m.type_.clone(), source: m.source.clone(), options: m.options.clone() })
+                .collect(),
             systemd_cgroup: options.systemd_cgroup,
             terminal: request.terminal,
         })

@@ -35,7 +35,8 @@ impl Events {
     /// Sends to containerd's TTRPC socket.
     pub fn new(namespace: &str, address: &str) -> Self {
         let (queue, items) = mpsc::channel(WAITING);
-        let link = Link { address: address.trim_start_matches("unix://").to_owned(), namespace: namespace.to_owned(), client: None };
+        let link =
+            Link { address: address.trim_start_matches("unix://").to_owned(), namespace: namespace.to_owned(), client: None };
         tokio::spawn(forward(link, items));
         Self { namespace: namespace.to_owned(), queue }
     }

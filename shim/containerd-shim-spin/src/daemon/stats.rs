@@ -48,7 +48,10 @@ fn io(cgroup: &Cgroup) -> v2::IOStat {
         let (device, fields) = line.split_once(' ')?;
         let (major, minor) = device.split_once(':')?;
         let mut entry = v2::IOEntry { major: major.parse().ok()?, minor: minor.parse().ok()?, ..Default::default() };
-        fill(&mut entry, &fields.replace('=', " ").split(' ').collect::<Vec<_>>().chunks(2).map(pair).collect::<Option<Vec<_>>>()?);
+        fill(
+            &mut entry,
+            &fields.replace('=', " ").split(' ').collect::<Vec<_>>().chunks(2).map(pair).collect::<Option<Vec<_>>>()?,
+        );
         Some(entry)
     });
     v2::IOStat { usage: entries.collect(), ..Default::default() }
@@ -107,10 +110,16 @@ fn entry(cgroup: &Cgroup, of: &str) -> v1::MemoryEntry {
 /// The message spells a few of the kernel's names in its own way.
 fn legacy_name((name, value): (String, u64)) -> (String, u64) {
     let name = name.replace("hierarchical_memsw_limit", "hierarchical_swap_limit");
-    (["pgpgin/pg_pg_in", "pgpgout/pg_pg_out", "pgfault/pg_fault", "pgmajfault/pg_maj_fault"].iter().fold(name, |name, names| {
-        let (theirs, ours) = names.split_once('/').unwrap_or((names, names));
-        name.replace(theirs, ours)
-    }), value)
+    (
+        ["pgpgin/pg_pg_in", "pgpgout/pg_pg_out", "pgfault/pg_fault", "pgmajfault/pg_maj_fault"].iter().fold(
+            name,
+            |name, names| {
+                let (theirs, ours) = names.split_once('/').unwrap_or((names, names));
+                name.replace(theirs, ours)
+            },
+        ),
+        value,
+    )
 }
 
 /// Sets the fields of a message that have the kernel's names.
@@ -119,7 +128,9 @@ fn fill<M: MessageFull>(message: &mut M, values: &[(String, u64)]) {
     for (name, value) in values {
         let field = descriptor.field_by_name(name);
         // Of version 1's figures, one is called as a field that holds a whole message.
-        if let Some(field) = field.filter(|field| matches!(field.runtime_field_type(), RuntimeFieldType::Singular(RuntimeType::U64))) {
+        if let Some(field) =
+            field.filter(|field| matches!(field.runtime_field_type(), RuntimeFieldType::Singular(RuntimeType::U64)))
+        {
             field.set_singular_field(message, ReflectValueBox::U64(*value));
         }
     }

@@ -134,7 +134,8 @@ impl Tasks {
             Ok(_) => log::info!(id, pid; "started"),
             Err(_) => log::warn!(id, pid; "app still not ready"),
         }
-        self.events.publish(topics::TASK_START_EVENT_TOPIC, &TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
+        self.events
+            .publish(topics::TASK_START_EVENT_TOPIC, &TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
         Ok(pid)
     }
 

@@ -39,7 +39,8 @@ impl Setting {
 
 fn legacy(resources: &LinuxResources) -> Vec<Setting> {
     let mut settings = Vec::new();
-    let mut set = |controller, file: &str, value: Option<String>| settings.extend(value.map(|value| Setting::new(controller, file, value)));
+    let mut set =
+        |controller, file: &str, value: Option<String>| settings.extend(value.map(|value| Setting::new(controller, file, value)));
     if let Some(memory) = resources.memory() {
         set("memory", "memory.limit_in_bytes", memory.limit().map(|bytes| bytes.to_string()));
         set("memory", "memory.memsw.limit_in_bytes", memory.swap().map(|bytes| bytes.to_string()));
@@ -77,7 +78,11 @@ fn unified_memory(memory: &LinuxMemory) -> Vec<Setting> {
     let limit = memory.limit().filter(|&limit| limit != 0);
     let low = memory.reservation().filter(|&low| low != 0);
     // The message counts memory and swap together, the file swap alone.
-    let swap = memory.swap().filter(|&swap| swap != 0).zip(limit).map(|(swap, limit)| if swap < 0 { swap } else { (swap - limit).max(0) });
+    let swap = memory
+        .swap()
+        .filter(|&swap| swap != 0)
+        .zip(limit)
+        .map(|(swap, limit)| if swap < 0 { swap } else { (swap - limit).max(0) });
     let files = [("memory.max", limit), ("memory.swap.max", swap), ("memory.low", low)];
     files.into_iter().filter_map(|(file, value)| Some(Setting::new("memory", file, bytes(value?)))).collect()
 }
@@ -90,7 +95,11 @@ fn unified_cpu(cpu: &LinuxCpu) -> Vec<Setting> {
     let quota = cpu.quota().filter(|&quota| quota != 0);
     if let Some(quota) = quota {
         let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
-        settings.push(Setting::new("cpu", "cpu.max", format!("{quota} {}", cpu.period().filter(|&period| period > 0).unwrap_or(100_000))));
+        settings.push(Setting::new(
+            "cpu",
+            "cpu.max",
+            format!("{quota} {}", cpu.period().filter(|&period| period > 0).unwrap_or(100_000)),
+        ));
     }
     settings
 }
@@ -123,7 +132,8 @@ mod tests {
         of(&resources).into_iter().map(|setting| (setting.file, setting.value)).collect()
     }
 
-    const RESIZED: &str = r#"{"memory":{"limit":1000,"swap":1500},"cpu":{"shares":1024,"quota":50000,"period":100000,"cpus":"0-1"}}"#;
+    const RESIZED: &str =
+        r#"{"memory":{"limit":1000,"swap":1500},"cpu":{"shares":1024,"quota":50000,"period":100000,"cpus":"0-1"}}"#;
 
     #[test]
     fn version_1_gets_the_values_as_they_come() {
@@ -135,7 +145,9 @@ mod tests {
     #[test]
     fn version_2_counts_swap_alone_and_weighs_shares() {
         let settings = settings(|resources| unified(resources).expect("good"), RESIZED);
-        for (file, value) in [("memory.swap.max", "500"), ("cpu.weight", "39"), ("cpu.max", "50000 100000"), ("cpuset.cpus", "0-1")] {
+        for (file, value) in
+            [("memory.swap.max", "500"), ("cpu.weight", "39"), ("cpu.max", "50000 100000"), ("cpuset.cpus", "0-1")]
+        {
             assert!(settings.contains(&(file.to_owned(), value.to_owned())), "{file} in {settings:?}");
         }
     }

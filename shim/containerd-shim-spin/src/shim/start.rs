@@ -99,7 +99,9 @@ impl Dialect {
                 let (address, protocol) = (address.to_owned(), protocol.to_owned());
                 BootstrapResult { version, address, protocol, ..Default::default() }.write_to_bytes()?
             }
-            Self::Json => serde_json::json!({ "version": version, "address": address, "protocol": protocol }).to_string().into_bytes(),
+            Self::Json => {
+                serde_json::json!({ "version": version, "address": address, "protocol": protocol }).to_string().into_bytes()
+            }
             Self::Plain => address.as_bytes().to_vec(),
         })
     }
@@ -127,7 +129,11 @@ fn socket_path(root: &str, containerd: &str, namespace: &str, group: &str) -> St
 /// Binds the socket; none where a daemon answers there already.
 fn claim(path: &Path) -> Result<Option<UnixListener>> {
     if let Some(parent) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(parent).with_context(|| format!("making {}", parent.display()))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(parent)
+            .with_context(|| format!("making {}", parent.display()))?;
     }
     umask(Mode::from_raw_mode(0o077));
     // The second round is for a socket whose daemon was killed; a third, for two who found that out together.

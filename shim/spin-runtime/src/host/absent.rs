@@ -80,12 +80,10 @@ fn define(instance: &mut LinkerInstance<'_, HostState>, export: &str, kind: Expo
         Export::Function { name, asynchronous: false } => {
             instance.func_new(export, move |_, function, _, results| answer(&name, &function, results))
         }
-        Export::Function { name, asynchronous: true } => {
-            instance.func_new_concurrent(export, move |_, function, _, results| {
-                let result = answer(&name, &function, results);
-                Box::pin(async move { result })
-            })
-        }
+        Export::Function { name, asynchronous: true } => instance.func_new_concurrent(export, move |_, function, _, results| {
+            let result = answer(&name, &function, results);
+            Box::pin(async move { result })
+        }),
         Export::Other => Ok(()),
     }
 }

@@ -55,7 +55,8 @@ fn known(import: &str) -> bool {
     let wasi = |version: &str| (version.starts_with("0.2.") || version.starts_with("0.3.")) && !version.contains("-rc");
     match import.split_once('@') {
         Some((name, version)) => {
-            let packages = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+            let packages =
+                ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
             packages.iter().any(|package| name.starts_with(package)) && wasi(version)
                 || name.starts_with("fermyon:spin/")
                 || name.starts_with("spin:")

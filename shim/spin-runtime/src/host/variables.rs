@@ -132,7 +132,8 @@ mod tests {
     use super::*;
 
     fn app(variables: &[(&str, Option<&str>)]) -> LockedApp {
-        let variable = |default: &Option<&str>| LockedVariable { default: default.map(str::to_owned), ..LockedVariable::default() };
+        let variable =
+            |default: &Option<&str>| LockedVariable { default: default.map(str::to_owned), ..LockedVariable::default() };
         let variables = variables.iter().map(|(name, default)| ((*name).to_owned(), variable(default))).collect();
         LockedApp { variables, ..LockedApp::default() }
     }

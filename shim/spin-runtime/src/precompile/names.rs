@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use wasmparser::{BinaryReader, BinaryReaderError, ComponentExportSectionReader, ComponentImportSectionReader, FromReader, SectionLimited};
+use wasmparser::{
+    BinaryReader, BinaryReaderError, ComponentExportSectionReader, ComponentImportSectionReader, FromReader, SectionLimited,
+};
 
 /// Versions in the names of imports and exports, and what they become.
 const RELEASED: [(&str, &str); 1] = [("@0.3.0-rc-2026-03-15", "@0.3.20260315")];

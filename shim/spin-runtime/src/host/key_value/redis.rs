@@ -21,7 +21,8 @@ pub(super) struct RedisStore {
 impl RedisStore {
     pub(super) fn new(servers: &Servers, label: &str, url: &str) -> Result<Self, RuntimeError> {
         // The address stays out of the message: it may hold a password.
-        let malformed = |_| RuntimeError::RuntimeConfig(format!("the url of the key-value store {label:?} is not a Redis address"));
+        let malformed =
+            |_| RuntimeError::RuntimeConfig(format!("the url of the key-value store {label:?} is not a Redis address"));
         redis::Client::open(url).map_err(malformed)?;
         Ok(Self { servers: servers.clone(), address: url.to_owned() })
     }

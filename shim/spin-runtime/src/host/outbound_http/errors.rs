@@ -29,7 +29,9 @@ fn of_system(error: &io::Error) -> Option<Error> {
     }
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Error::ConnectionTerminated,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Error::ConnectionTerminated
+        }
         io::ErrorKind::UnexpectedEof => Error::HttpResponseIncomplete,
         io::ErrorKind::TimedOut => Error::ConnectionTimeout,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {

@@ -176,7 +176,10 @@ impl types::HostFutureTrailers for HostState {
         p2::HostFutureTrailers::subscribe(&mut self.http(), trailers)
     }
 
-    async fn get(&mut self, trailers: Resource<HostFutureTrailers>) -> Result<Option<std::result::Result<Resource<FieldMap>, Error>>> {
+    async fn get(
+        &mut self,
+        trailers: Resource<HostFutureTrailers>,
+    ) -> Result<Option<std::result::Result<Resource<FieldMap>, Error>>> {
         match p2::HostFutureTrailers::get(&mut self.http(), trailers)? {
             None => Ok(None),
             Some(Ok(Ok(Some(trailers)))) => Ok(Some(Ok(trailers))),
@@ -269,8 +272,8 @@ impl outgoing_handler::Host for HostState {
 impl From<p2::ErrorCode> for Error {
     fn from(code: p2::ErrorCode) -> Self {
         use p2::ErrorCode::{
-            ConnectionReadTimeout, ConnectionTimeout, ConnectionWriteTimeout, DnsTimeout, HttpProtocolError, HttpRequestUriInvalid,
-            HttpResponseTimeout,
+            ConnectionReadTimeout, ConnectionTimeout, ConnectionWriteTimeout, DnsTimeout, HttpProtocolError,
+            HttpRequestUriInvalid, HttpResponseTimeout,
         };
         let words = format!("{code:?}");
         match code {
