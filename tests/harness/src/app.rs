@@ -7,17 +7,19 @@ use std::process::Command;
 use crate::process::run;
 use crate::{image, required_env};
 
-/// An app's directory, as a developer has it.
+/// An app's directory, as a developer has it, and the images made of it beside it; all is gone with the value.
 #[derive(Debug)]
 pub struct SpinApp {
-    dir: tempfile::TempDir,
+    temporary: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 impl SpinApp {
     /// An app of this `spin.toml`, with no other file.
     pub fn new(manifest: &str) -> Self {
-        let app = Self { dir: tempfile::tempdir().expect("a temporary directory") };
-        app.file("spin.toml", manifest.as_bytes())
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let dir = temporary.path().join("app");
+        Self { temporary, dir }.file("spin.toml", manifest.as_bytes())
     }
 
     /// The usual: one HTTP component on every route, run from the guest of this name; `extra` is put into its table.
@@ -32,7 +34,7 @@ impl SpinApp {
 
     /// With a file.
     pub fn file(self, path: &str, bytes: &[u8]) -> Self {
-        let path = self.dir.path().join(path);
+        let path = self.dir.join(path);
         fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("the directory can be made");
         fs::write(path, bytes).expect("the file can be written");
         self
@@ -46,25 +48,25 @@ impl SpinApp {
 
     /// Without a file it had.
     pub fn without(self, path: &str) -> Self {
-        fs::remove_file(self.dir.path().join(path)).expect("the file was there");
+        fs::remove_file(self.dir.join(path)).expect("the file was there");
         self
     }
 
     /// Where it lies.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// As an OCI archive of a plain image (`FROM scratch`, everything copied as it is), named `name`.
     pub fn plain(&self, name: &str) -> PathBuf {
-        let out = self.dir().with_extension("tar");
+        let out = self.temporary.path().join("image.tar");
         image::from_scratch(self.dir(), name, &out);
         out
     }
 
     /// As an OCI archive of a Spin artifact, named `name`.
     pub fn artifact(&self, name: &str) -> PathBuf {
-        let out = self.dir().with_extension("tar");
+        let out = self.temporary.path().join("image.tar");
         let mut command = Command::new(required_env("SPIN_OCI"));
         run(command.arg("pack").arg(self.dir()).arg("--out").arg(&out).args(["--name", name]));
         out

@@ -85,7 +85,8 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
 
 /// Run from the repository's root, as `scripts/bench.sh` does.
 fn import(programs: &Programs) -> Result<(), Error> {
-    let archives = [SpinApp::http(GUEST, "").plain(APPS[0].image), native_image(APPS[1].image, programs, None)?];
+    let app = SpinApp::http(GUEST, "");
+    let archives = [app.plain(APPS[0].image), native_image(APPS[1].image, programs, None)?];
     run(Command::new("scripts/image-import.sh").args(&archives));
     archives.iter().try_for_each(|archive| fs::remove_file(archive).map_err(Error::io(archive)))
 }
