@@ -96,7 +96,7 @@ fn a_name_of_the_cluster_is_resolved_in_an_image_from_scratch() {
     namespace.spin_pod("asks", "test.local/outbound:1", "");
     namespace.ready("pod/asks");
     for host in ["restaurant.default", "restaurant.default.svc.cluster.local"] {
-        let answer = wait_for(host, 20, || namespace.get("asks", &format!("/fetch?http://{host}/menu")));
+        let answer = wait_for(host, 20, || namespace.get("asks", &format!("/fetch/{host}/menu")));
         assert!(answer.contains("PIZZA"), "{answer}");
     }
 }

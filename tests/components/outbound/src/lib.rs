@@ -1,5 +1,6 @@
 //! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
 //! `/redis?redis://host:port` and `/tcp?1.2.3.4:80`; the last two send the request's body.
+//! `/fetch/host/path` is for clients that write queries anew.
 use spin_sdk::http::{Request, Response, send};
 use spin_sdk::{http_component, redis::Connection};
 
@@ -10,6 +11,7 @@ async fn outbound(request: Request) -> Response {
     let (target, body) = (request.query(), request.body());
     let answer = match request.path() {
         "/fetch" => fetch(target).await,
+        path if path.starts_with("/fetch/") => fetch(&path.replacen("/fetch/", "http://", 1)).await,
         "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
         "/tcp" => tcp::talk(target, body).map(|answer| Response::new(200, answer)),
         _ => Err("no such way out".to_owned()),
