@@ -23,6 +23,8 @@ if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
 if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
   run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
+  run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --release --locked --no-fail-fast --workspace \
+    --test lifecycle --test serving --test bad_input -- --test-threads=2
   run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke
 fi
 if wants cluster; then

@@ -1,8 +1,12 @@
 //! A Spin app made for one test: a manifest, a few files, packed as an image.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::process::run;
 use crate::{image, required_env};
@@ -42,8 +46,7 @@ impl SpinApp {
 
     /// With one of the test guests as `NAME.wasm`.
     pub fn guest(self, name: &str) -> Self {
-        let bytes = fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"));
-        self.file(&format!("{name}.wasm"), &bytes)
+        self.file(&format!("{name}.wasm"), &wasm(name))
     }
 
     /// Without a file it had.
@@ -76,4 +79,20 @@ impl SpinApp {
 /// The wasm file of a test guest.
 pub fn guest(name: &str) -> PathBuf {
     Path::new(&required_env("SPIN_TEST_COMPONENTS")).join(format!("{name}.wasm"))
+}
+
+fn wasm(name: &str) -> Vec<u8> {
+    fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"))
+}
+
+/// The code of a test guest as `compile` makes it, once per process, in a file that is nowhere.
+pub fn compiled(name: &str, compile: impl FnOnce(&[u8]) -> Vec<u8>) -> File {
+    static COMPILED: Mutex<BTreeMap<String, File>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().expect("no test panics while it compiles");
+    let file = compiled.entry(name.to_owned()).or_insert_with(|| {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(&compile(&wasm(name))).expect("the code can be written");
+        file
+    });
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("an open file can be opened")
 }

@@ -1,5 +1,6 @@
 //! A containerd of the test's own, with the shim on its PATH, and the tasks it runs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -62,8 +63,13 @@ impl Containerd {
     /// tasks of two tests must not share one.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("ctr"));
-        let namespace = self.dir.path().file_name().expect("a temporary directory has a name");
-        command.arg("--address").arg(self.dir.path().join("sock")).arg("-n").arg(namespace).args(args).stdin(Stdio::null());
+        command
+            .arg("--address")
+            .arg(self.dir.path().join("sock"))
+            .arg("-n")
+            .arg(self.namespace())
+            .args(args)
+            .stdin(Stdio::null());
         command
     }
 
@@ -100,8 +106,18 @@ impl Containerd {
 
     /// The bundle of a task that runs: what containerd writes before it calls the shim.
     pub fn bundle(&self, id: &str) -> PathBuf {
-        let namespace = self.dir.path().file_name().expect("a temporary directory has a name");
-        self.dir.path().join("state/io.containerd.runtime.v2.task").join(namespace).join(id)
+        self.dir.path().join("state/io.containerd.runtime.v2.task").join(self.namespace()).join(id)
+    }
+
+    fn namespace(&self) -> &OsStr {
+        self.dir.path().file_name().expect("a temporary directory has a name")
+    }
+
+    /// The namespace's own cgroups: `ctr` puts those of tasks into them, and whoever removes a task leaves them.
+    pub fn cgroups(&self) -> impl Iterator<Item = PathBuf> {
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+        hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.namespace())).filter(|dir| dir.is_dir())
     }
 
     /// Below this directory is everything of this containerd.
@@ -125,7 +141,7 @@ impl Containerd {
     pub fn run_to_end(&self, id: &str, app: &SpinApp, flags: &[&str]) -> (Option<i32>, String) {
         self.import(&app.plain(&format!("test.local/{id}:1")));
         let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{}", free_port());
-        let mut args = vec!["run", "--rm", "--net-host", "--runtime", "io.containerd.spin.v2", "--env", &listen];
+        let mut args = vec!["run", "--rm", "--net-host", shares(), "--runtime", "io.containerd.spin.v2", "--env", &listen];
         args.extend(flags);
         let image = format!("test.local/{id}:1");
         args.extend([image.as_str(), id, "/"]);
@@ -138,7 +154,7 @@ impl Containerd {
         let address = format!("127.0.0.1:{}", free_port());
         let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
         let runtime = "io.containerd.spin.v2";
-        self.ctr_ok(&["run", "-d", "--null-io", "--net-host", "--runtime", runtime, "--env", &listen, image, id, "/"]);
+        self.ctr_ok(&["run", "-d", "--null-io", "--net-host", shares(), "--runtime", runtime, "--env", &listen, image, id, "/"]);
         format!("http://{address}")
     }
 
@@ -146,7 +162,7 @@ impl Containerd {
     pub fn run(&self, id: &str, image: &str, flags: &[&str]) -> Task<'_> {
         let port = free_port();
         let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{port}");
-        let mut args = vec!["run", "--net-host", "--runtime", "io.containerd.spin.v2", "--env", &listen];
+        let mut args = vec!["run", "--net-host", shares(), "--runtime", "io.containerd.spin.v2", "--env", &listen];
         args.extend(flags);
         args.extend([image, id, "/"]);
         let out = self.dir.path().join(format!("{id}.out"));
@@ -170,7 +186,15 @@ impl Drop for Containerd {
         for id in containers.split_whitespace() {
             self.ctr(&["containers", "rm", id]);
         }
+        self.cgroups().for_each(|dir| fs::remove_dir(dir).unwrap_or_else(|error| eprintln!("a cgroup is left: {error}")));
     }
+}
+
+/// `ctr`'s flag for the share of processors: its own default, or none where cgroups of version 2 have no controller for it.
+fn shares() -> &'static str {
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    let without = controllers.is_ok_and(|names| !names.split_whitespace().any(|name| name == "cpu"));
+    if without { "--cpu-shares=0" } else { "--cpu-shares=1024" }
 }
 
 /// A task of a test, its `ctr run` in the foreground of a child.

@@ -1,10 +1,8 @@
 //! A server with guests, and how it is ended.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,16 +23,7 @@ pub struct Running {
 
 /// The guest of this name, compiled once per test run.
 fn guest(name: &str) -> Code {
-    static COMPILED: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
-    let mut compiled = COMPILED.get_or_init(Mutex::default).lock().expect("no test panics while it compiles");
-    let path = compiled.entry(name.to_owned()).or_insert_with(|| {
-        let directory = std::env::var("SPIN_TEST_COMPONENTS").expect("SPIN_TEST_COMPONENTS names the built guests' directory");
-        let wasm = std::fs::read(format!("{directory}/{name}.wasm")).expect("the guest is built");
-        let path = std::env::temp_dir().join(format!("spin-trigger-http-{}-{name}.cwasm", std::process::id()));
-        std::fs::write(&path, precompile::precompile(&wasm).expect("the guest compiles")).expect("a writable directory");
-        path
-    });
-    Code::Precompiled(File::open(path).expect("the guest was just compiled"))
+    Code::Precompiled(harness::app::compiled(name, |wasm| precompile::precompile(wasm).expect("the guest compiles")))
 }
 
 /// The inputs of an app with these guests and these HTTP triggers.
