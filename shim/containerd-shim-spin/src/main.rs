@@ -13,6 +13,7 @@
 //! | `--create` | `--precompile PID` | compiles one component |
 //! | the container | `--app FD` | the Spin app itself, inside its container |
 
+mod allocator;
 mod app;
 mod bundle;
 mod cgroup;

@@ -12,6 +12,8 @@ use crate::report::{Report, Reporter};
 use crate::sys;
 use settings::Settings;
 
+pub use settings::workers;
+
 /// The argument that asks for this part, as Rust's own arguments come.
 pub const VERB: &str = "--app";
 /// The same for exec.

@@ -25,7 +25,7 @@ pub struct Settings {
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
-    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 1000.
+    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 256.
     pub max_instances: u32,
     /// `SPIN_MAX_INSTANCE_MEMORY`: bytes an instance may use; what its modules say.
     pub max_instance_memory: Option<u64>,
@@ -54,7 +54,7 @@ impl Settings {
             max_messages: env.value("SPIN_REDIS_MAX_MESSAGES", "a number above 0")?,
             message_timeout: env.seconds("SPIN_REDIS_MESSAGE_TIMEOUT")?,
             grace: env.seconds("SPIN_SHUTDOWN_GRACE")?.unwrap_or(Duration::from_secs(30)),
-            max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(1000),
+            max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(256),
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes")?,
             pooling: env.value::<u8>("SPIN_WASMTIME_POOLING", "0 or 1")?.unwrap_or(1) != 0,
             workers: env.value("SPIN_WORKERS", "a number above 0")?.map_or_else(|| workers(cpus), NonZeroUsize::get),
@@ -63,8 +63,8 @@ impl Settings {
     }
 }
 
-/// As many as the quota gives time for, and no more than there are.
-fn workers(cpus: Option<f64>) -> usize {
+/// As many as the container's quota of processors gives time for, and no more than there are.
+pub fn workers(cpus: Option<f64>) -> usize {
     let there_are = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     // The cast saturates, so that any quota gives a count.
     cpus.map_or(there_are, |cpus| cpus.ceil() as usize).clamp(1, there_are)
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn an_empty_environment_gives_what_users_of_the_shim_expect() {
         let settings = read(&[]).expect("defaults");
-        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 1000));
+        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 256));
         assert_eq!(settings.grace, Duration::from_secs(30));
     }
 

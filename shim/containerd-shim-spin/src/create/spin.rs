@@ -11,9 +11,9 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
 use super::prepare::Prepared;
-use crate::plan::Plan;
+use crate::plan::{Outcome, Plan};
 use crate::report::{Report, Reporter};
-use crate::{app, sys};
+use crate::{allocator, app, sys};
 
 /// Executes this very binary inside the container, with the plan.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ struct Inherited {
     plan: OwnedFd,
     report: Reporter,
     descriptors: Vec<OwnedFd>,
+    /// Threads that will serve.
+    workers: usize,
 }
 
 impl Spin {
@@ -33,10 +35,14 @@ impl Spin {
     pub fn new(prepared: Prepared, spec: &Spec, reporter: &Reporter) -> Result<Self> {
         let report = reporter.duplicate().context("the report pipe")?;
         let number = report.pipe().as_raw_fd();
+        let workers = match &prepared.outcome {
+            Outcome::Run(run) => app::workers(run.cpus),
+            Outcome::Failed(_) => 1,
+        };
         let plan = Plan { outcome: prepared.outcome, report: number, termination_log: termination_log(spec) };
         let plan = plan.to_file().context("writing the plan")?;
         let program = own_program().context("opening our own program")?;
-        Ok(Self(Arc::new(Inherited { program, plan, report, descriptors: prepared.descriptors })))
+        Ok(Self(Arc::new(Inherited { program, plan, report, descriptors: prepared.descriptors, workers })))
     }
 }
 
@@ -61,7 +67,9 @@ impl Inherited {
             return error;
         }
         let number = CString::new(self.plan.as_raw_fd().to_string()).unwrap_or_default();
-        let env: Vec<CString> = std::env::vars_os().filter_map(|(name, value)| c_variable(name, value)).collect();
+        let allocator = (allocator::SETTINGS.into(), allocator::settings(self.workers).into());
+        let env = std::env::vars_os().filter(|(name, _)| name != allocator::SETTINGS).chain([allocator]);
+        let env: Vec<CString> = env.filter_map(|(name, value)| c_variable(name, value)).collect();
         sys::exec_fd(self.program.as_fd(), &[c"containerd-shim-spin-v2", app::ARGUMENT, &number], &env)
     }
 }

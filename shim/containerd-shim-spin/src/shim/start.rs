@@ -22,6 +22,8 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Deserialize;
 
+use crate::allocator;
+
 /// Containers with the same value here belong to one pod.
 const SANDBOX_ID: &str = "io.kubernetes.cri.sandbox-id";
 /// Set by containerd 1.7 and later, which read a JSON reply; older ones take the whole reply for the address.
@@ -160,7 +162,7 @@ fn spawn_daemon(flags: &Flags, start: &Start, path: &str, listener: UnixListener
     daemon.arg0("containerd-shim-spin-v2");
     daemon.args(["-namespace", &flags.namespace, "-id", &flags.id, "-address", &start.grpc, "-socket", path]);
     daemon.args(start.debug.then_some("-debug"));
-    daemon.env_clear().env("TTRPC_ADDRESS", &start.ttrpc).current_dir("/");
+    daemon.env_clear().env("TTRPC_ADDRESS", &start.ttrpc).env(allocator::SETTINGS, allocator::settings(1)).current_dir("/");
     let spawned = daemon.process_group(0).stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(stderr).spawn();
     let child = spawned.inspect_err(|_| drop(fs::remove_file(path))).context("starting the daemon")?;
     protect(child.id());
