@@ -26,7 +26,7 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { max_instances: 256, max_instance_memory: None, memory_limit: None, pooling: true }
+        Self { max_instances: 512, max_instance_memory: None, memory_limit: None, pooling: true }
     }
 }
 

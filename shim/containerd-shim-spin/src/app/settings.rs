@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+use spin_runtime::EngineSettings;
+
 use crate::plan::Failure;
 
 /// What the environment decides.
@@ -25,7 +27,7 @@ pub struct Settings {
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
-    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 256.
+    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 512.
     pub max_instances: u32,
     /// `SPIN_MAX_INSTANCE_MEMORY`: bytes an instance may use; what its modules say.
     pub max_instance_memory: Option<u64>,
@@ -54,7 +56,7 @@ impl Settings {
             max_messages: env.value("SPIN_REDIS_MAX_MESSAGES", "a number above 0")?,
             message_timeout: env.seconds("SPIN_REDIS_MESSAGE_TIMEOUT")?,
             grace: env.seconds("SPIN_SHUTDOWN_GRACE")?.unwrap_or(Duration::from_secs(30)),
-            max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(256),
+            max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(EngineSettings::default().max_instances),
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes")?,
             pooling: env.value::<u8>("SPIN_WASMTIME_POOLING", "0 or 1")?.unwrap_or(1) != 0,
             workers: env.value("SPIN_WORKERS", "a number above 0")?.map_or_else(|| workers(cpus), NonZeroUsize::get),
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn an_empty_environment_gives_what_users_of_the_shim_expect() {
         let settings = read(&[]).expect("defaults");
-        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 256));
+        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 512));
         assert_eq!(settings.grace, Duration::from_secs(30));
     }
 
