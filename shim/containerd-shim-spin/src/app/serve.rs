@@ -116,7 +116,6 @@ fn inputs(run: Run, settings: &Settings) -> Result<Inputs, Failure> {
             max_instance_memory: settings.max_instance_memory,
             memory_limit: run.memory_limit,
             pooling: settings.pooling,
-            ..Default::default()
         },
         ..Inputs::new(run.app)
     })

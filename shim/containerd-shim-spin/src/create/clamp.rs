@@ -112,7 +112,7 @@ impl Powers {
     fn limited(&self, limit: &PosixRlimit) -> PosixRlimit {
         let most = (self.hard_limit)(limit.typ() as u32);
         let (hard, soft) = (limit.hard().min(most), limit.soft().min(most));
-        PosixRlimitBuilder::default().typ(limit.typ()).hard(hard).soft(soft).build().unwrap_or_else(|_| limit.clone())
+        PosixRlimitBuilder::default().typ(limit.typ()).hard(hard).soft(soft).build().unwrap_or(*limit)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Images as they come from outside: right ones, broken ones, and those made to do harm.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod archive;
 mod artifact;
 mod command;

@@ -1,5 +1,7 @@
 //! The runtime with real guests, built by tests/components; SPIN_TEST_COMPONENTS names the directory they are in.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod building;
 mod fixture;
 mod http;
