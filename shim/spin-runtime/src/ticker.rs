@@ -61,10 +61,11 @@ impl Drop for Ticking {
 fn tick(engine: &EngineWeak, state: &State) {
     while !state.ended.load(SeqCst) {
         if state.instances.load(SeqCst) > 0 {
+            // First the time, then the tick: a guest that has only begun has had no turn yet.
+            thread::sleep(TICK);
             if let Some(engine) = engine.upgrade() {
                 engine.increment_epoch();
             }
-            thread::sleep(TICK);
             continue;
         }
         // Announced first, looked at again after: whoever enters in between sees it asleep and wakes it.
