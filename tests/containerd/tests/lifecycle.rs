@@ -40,9 +40,8 @@ fn no_process_mount_or_cgroup_outlives_its_task() {
     let containerd = Containerd::v2();
     let mut task = containerd.serve("gone", &SpinApp::http("hello-p2", ""));
     task.get("/");
-    let left =
-        |containerd: &Containerd| containerd.cgroups().map(|dir| dir.join("gone")).filter(|dir| dir.exists()).collect::<Vec<_>>();
-    assert!(!left(&containerd).is_empty(), "the task has a cgroup of its own");
+    let left = || containerd.cgroups().map(|dir| dir.join("gone")).filter(|dir| dir.exists()).collect::<Vec<_>>();
+    assert!(!left().is_empty(), "the task has a cgroup of its own");
     task.kill("TERM");
     assert_eq!(task.wait(), Some(0));
     containerd.ctr(&["tasks", "rm", "gone"]);
@@ -50,7 +49,7 @@ fn no_process_mount_or_cgroup_outlives_its_task() {
     wait_for("the shim to end", 10, || holds(processes("containerd-shim-spin-v2").iter().all(|line| !line.contains(dir))));
     let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
     assert!(!mounts.contains(dir), "{mounts}");
-    assert!(left(&containerd).is_empty(), "{:?}", left(&containerd));
+    assert!(left().is_empty(), "{:?}", left());
 }
 
 #[test]

@@ -81,7 +81,8 @@ pub fn guest(name: &str) -> PathBuf {
     Path::new(&required_env("SPIN_TEST_COMPONENTS")).join(format!("{name}.wasm"))
 }
 
-fn wasm(name: &str) -> Vec<u8> {
+/// Its bytes.
+pub fn wasm(name: &str) -> Vec<u8> {
     fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"))
 }
 

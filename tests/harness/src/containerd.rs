@@ -141,11 +141,8 @@ impl Containerd {
     pub fn run_to_end(&self, id: &str, app: &SpinApp, flags: &[&str]) -> (Option<i32>, String) {
         self.import(&app.plain(&format!("test.local/{id}:1")));
         let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{}", free_port());
-        let mut args = vec!["run", "--rm", "--net-host", shares(), "--runtime", "io.containerd.spin.v2", "--env", &listen];
-        args.extend(flags);
-        let image = format!("test.local/{id}:1");
-        args.extend([image.as_str(), id, "/"]);
-        let output = self.ctr(&args);
+        let output =
+            self.ctr(&[&run_under_the_shim(&["--rm"], &listen), flags, &[&format!("test.local/{id}:1"), id, "/"]].concat());
         (output.status.code(), said(&output))
     }
 
@@ -153,8 +150,7 @@ impl Containerd {
     pub fn run_detached(&self, id: &str, image: &str) -> String {
         let address = format!("127.0.0.1:{}", free_port());
         let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
-        let runtime = "io.containerd.spin.v2";
-        self.ctr_ok(&["run", "-d", "--null-io", "--net-host", shares(), "--runtime", runtime, "--env", &listen, image, id, "/"]);
+        self.ctr_ok(&[&run_under_the_shim(&["-d", "--null-io"], &listen)[..], &[image, id, "/"]].concat());
         format!("http://{address}")
     }
 
@@ -162,9 +158,7 @@ impl Containerd {
     pub fn run(&self, id: &str, image: &str, flags: &[&str]) -> Task<'_> {
         let port = free_port();
         let listen = format!("SPIN_HTTP_LISTEN_ADDR=127.0.0.1:{port}");
-        let mut args = vec!["run", "--net-host", shares(), "--runtime", "io.containerd.spin.v2", "--env", &listen];
-        args.extend(flags);
-        args.extend([image, id, "/"]);
+        let args = [&run_under_the_shim(&[], &listen), flags, &[image, id, "/"]].concat();
         let out = self.dir.path().join(format!("{id}.out"));
         let file = fs::File::create(&out).expect("the output file can be made");
         let other = file.try_clone().expect("the output file can be shared");
@@ -188,6 +182,11 @@ impl Drop for Containerd {
         }
         self.cgroups().for_each(|dir| fs::remove_dir(dir).unwrap_or_else(|error| eprintln!("a cgroup is left: {error}")));
     }
+}
+
+/// What every `ctr run` of a Spin app begins with: how it is run, its network, its runtime, the variable that says where it listens.
+fn run_under_the_shim<'a>(how: &[&'a str], listen: &'a str) -> Vec<&'a str> {
+    [&["run"], how, &["--net-host", shares(), "--runtime", "io.containerd.spin.v2", "--env", listen]].concat()
 }
 
 /// `ctr`'s flag for the share of processors: its own default, or none where cgroups of version 2 have no controller for it.

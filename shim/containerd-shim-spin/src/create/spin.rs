@@ -26,7 +26,7 @@ struct Inherited {
     plan: OwnedFd,
     report: Reporter,
     descriptors: Vec<OwnedFd>,
-    /// Threads that will serve.
+    /// Threads that serve by the container's quota, which the allocator is sized by.
     workers: usize,
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub use harness::app::wasm;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -22,12 +23,6 @@ pub const ID: &str = "guest";
 /// An app in the making.
 pub struct App {
     pub inputs: Inputs,
-}
-
-/// The WebAssembly of a guest.
-pub fn wasm(guest: &str) -> Vec<u8> {
-    let path = PathBuf::from(harness::required_env("SPIN_TEST_COMPONENTS")).join(format!("{guest}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The guest's code, compiled once for all tests and all runs of them.
