@@ -11,13 +11,13 @@ export CARGO_TERM_COLOR=never
 
 say() { printf '[%4d s] %s\n' $((SECONDS - began)) "$*"; }
 
-# run NAME COMMAND...: one suite; adds up what its runner counted.
+# run NAME COMMAND...: one suite; adds up what its runner counted, because what tests print may stand within the lines of the single ones.
 run() {
   local name=$1 log=.state/logs/test-$1.log ok bad; shift
   say "$name"
   "$@" >"$log" 2>&1; local code=$?
   grep -E '^test .*(FAILED|failed)$|^--- FAIL|panicked at' "$log" || true
-  ok=$(grep -cE '^test .* \.\.\. ok$|^ *--- PASS' "$log"); bad=$(grep -cE '^test .* \.\.\. FAILED$|^ *--- FAIL' "$log")
+  read -r ok bad < <(awk '/^test result: /{ok += $4; bad += $6} /^ *--- PASS/{ok++} /^ *--- FAIL/{bad++} END{print ok + 0, bad + 0}' "$log")
   if [ $code -ne 0 ]; then tail -n 80 "$log"; [ "$bad" -gt 0 ] || bad=1; fi
   if [ $code -eq 0 ] && [ "$ok" -eq 0 ]; then echo "$name: no test ran"; bad=1; fi
   say "$name: $ok passed, $bad failed"
