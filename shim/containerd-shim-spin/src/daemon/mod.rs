@@ -37,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use service::Service;
 use task::Tasks;
 
-use crate::sys;
+use crate::{cgroup, sys};
 
 /// How long an answer on its way may take once the daemon was told to end.
 const PARTING: Duration = Duration::from_millis(100);
@@ -45,6 +45,7 @@ const PARTING: Duration = Duration::from_millis(100);
 /// Serves until containerd says that nothing is left to serve.
 pub fn main(flags: Flags) -> Result<()> {
     init_log(flags.debug)?;
+    cgroup::expect_move();
     let listener = take_listener().context("taking over the socket")?;
     // A container's first process is the helper's child; when the helper ends, it becomes ours.
     set_child_subreaper(Some(Pid::INIT))?;
