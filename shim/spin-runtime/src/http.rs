@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
@@ -228,6 +229,12 @@ impl WorkerState for Worker {
         {
             self.failures.fetch_add(1, Relaxed);
             report::failure(self.component.id(), &error, store.data().limits.exceeded);
+        }
+        // Where others wait, the next instance is made soonest in the place that was just used; where nobody does, the answer goes out first.
+        if self.component.instances().last_turn()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { drop(store) });
         }
     }
 }

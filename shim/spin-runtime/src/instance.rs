@@ -26,6 +26,7 @@ pub(crate) struct Instances {
     ticker: Ticker,
     /// For calls: less than there are places, so that instances which wait for another call don't keep one from being made.
     turns: Semaphore,
+    max_turns: usize,
     /// For instances, one each as long as it exists.
     places: Arc<Semaphore>,
     max_memory: Option<u64>,
@@ -34,8 +35,9 @@ pub(crate) struct Instances {
 impl Instances {
     pub(crate) fn new(engine: &Engine, ticker: Ticker, settings: &EngineSettings) -> Self {
         let places = settings.slots() as usize;
-        let (turns, places) = (Semaphore::new(places / 2), Arc::new(Semaphore::new(places)));
-        Self { engine: engine.clone(), ticker, turns, places, max_memory: settings.max_instance_memory }
+        let (max_turns, max_memory) = (places / 2, settings.max_instance_memory);
+        let (turns, places) = (Semaphore::new(max_turns), Arc::new(Semaphore::new(places)));
+        Self { engine: engine.clone(), ticker, turns, max_turns, places, max_memory }
     }
 
     /// Waits until one more call may be made; a request only for a while.
@@ -49,6 +51,11 @@ impl Instances {
     /// The same for a message, which would be lost otherwise: however long it takes.
     pub(crate) async fn patient_turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
         self.turns.acquire().await.map_err(|_| Overloaded)
+    }
+
+    /// Whether at most one call is being made.
+    pub(crate) fn last_turn(&self) -> bool {
+        self.turns.available_permits() + 1 >= self.max_turns
     }
 
     /// A store for one instance; waits while there are too many.
