@@ -40,10 +40,18 @@ impl Wrk {
         self.dir.path().join("wrk.lua")
     }
 
-    /// `GET path` for so many seconds over so many connections.
-    pub fn run(&self, address: SocketAddr, path: &str, connections: u32, seconds: u64) -> Result<Sample, Error> {
+    /// `GET path` with these headers for so many seconds over so many connections.
+    pub fn run(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        headers: &[&str],
+        connections: u32,
+        seconds: u64,
+    ) -> Result<Sample, Error> {
         let mut command = Command::new("wrk");
         command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(self.script());
+        command.args(headers.iter().flat_map(|header| ["-H", *header]));
         let output = command.arg(format!("http://{address}{path}")).output();
         let output = output.map_err(|source| Error::Run { program: "wrk", source })?;
         let text = said(&output);

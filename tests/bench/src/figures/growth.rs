@@ -74,7 +74,7 @@ fn routes(scale: &Scale, report: &mut Report) -> Result<(), Error> {
     for round in 1..=scale.rounds {
         report.step(&format!("growth, routes: round {round} of {}", scale.rounds))?;
         for (step, (routes, address)) in steps.iter().zip(&addresses).enumerate() {
-            let sample = wrk.run(*address, &format!("/route-{routes}"), CONNECTIONS, scale.wrk_seconds)?;
+            let sample = wrk.run(*address, &format!("/route-{routes}"), &[], CONNECTIONS, scale.wrk_seconds)?;
             requests[0][step].push(sample.per_second);
         }
     }

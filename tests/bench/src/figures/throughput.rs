@@ -28,6 +28,18 @@ const CASES: [Case; 3] = [
     Case { figure: "reused instances, WASI 0.3", guest: "hello-p3", setting: None, reuse: 128 },
 ];
 const SERVE: &str = "wasmtime serve";
+/// The same server, whose guest is shown as many headers as ours: there the client sends them.
+const SERVE_ALIKE: &str = "wasmtime serve, Spin's headers sent";
+/// What Spin tells each guest about its request.
+const SPINS_HEADERS: [&str; 7] = [
+    "spin-path-info: /",
+    "spin-full-url: http://127.0.0.1:50000/",
+    "spin-matched-route: /...",
+    "spin-base-path: /",
+    "spin-raw-component-route: /...",
+    "spin-component-route: ",
+    "spin-client-addr: 127.0.0.1:50001",
+];
 const NATIVE: &str = "native server";
 
 /// Of a sample.
@@ -37,6 +49,7 @@ type Part = fn(&Sample) -> f64;
 struct Subject {
     name: String,
     address: SocketAddr,
+    headers: &'static [&'static str],
     samples: Vec<Vec<Sample>>,
 }
 
@@ -56,16 +69,17 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
             service = service.with(setting);
         }
         let ours = node.start(&service, &format!("case-{which}"))?.address;
-        subjects.push(Subject::new(format!("{PLAIN}, {}", case.figure), ours));
+        subjects.push(Subject::new(format!("{PLAIN}, {}", case.figure), ours, &[]));
         if let Some(wasmtime) = &wasmtime {
             let server = wasmtime.serve(case.guest, case.reuse)?;
-            subjects.push(Subject::new(format!("{SERVE}, {}", case.figure), server.address));
+            subjects.push(Subject::new(format!("{SERVE}, {}", case.figure), server.address, &[]));
+            subjects.push(Subject::new(format!("{SERVE_ALIKE}, {}", case.figure), server.address, &SPINS_HEADERS));
             servers.push(server);
         }
     }
-    subjects.push(Subject::new(NATIVE.to_owned(), native.address));
+    subjects.push(Subject::new(NATIVE.to_owned(), native.address, &[]));
     run(&mut subjects, scale, report)?;
-    compare(&subjects, wasmtime.is_some(), scale, report);
+    compare(&subjects, scale, report);
     draw(&subjects, scale, report)
 }
 
@@ -73,13 +87,13 @@ fn run(subjects: &mut [Subject], scale: &Scale, report: &Report) -> Result<(), E
     let wrk = Wrk::new()?;
     for subject in &*subjects {
         // Not counted: whatever is slower at first.
-        wrk.run(subject.address, "/", 32, 1)?;
+        wrk.run(subject.address, "/", subject.headers, 32, 1)?;
     }
     for round in 1..=scale.rounds {
         for (which, connections) in scale.connections.iter().enumerate() {
             report.step(&format!("throughput: {connections} connections, round {round} of {}", scale.rounds))?;
             for subject in &mut *subjects {
-                let sample = wrk.run(subject.address, "/", *connections, scale.wrk_seconds)?;
+                let sample = wrk.run(subject.address, "/", subject.headers, *connections, scale.wrk_seconds)?;
                 subject.samples.resize_with(scale.connections.len(), Vec::new);
                 subject.samples[which].push(sample);
             }
@@ -88,11 +102,11 @@ fn run(subjects: &mut [Subject], scale: &Scale, report: &Report) -> Result<(), E
     Ok(())
 }
 
-fn compare(subjects: &[Subject], with_serve: bool, scale: &Scale, report: &mut Report) {
+fn compare(subjects: &[Subject], scale: &Scale, report: &mut Report) {
     let find = |name: &str| subjects.iter().find(|subject| subject.name == name);
     for case in CASES {
         let Some(ours) = find(&format!("{PLAIN}, {}", case.figure)) else { continue };
-        let serve = find(&format!("{SERVE}, {}", case.figure)).filter(|_| with_serve);
+        let serve = find(&format!("{SERVE}, {}", case.figure));
         for (which, connections) in scale.connections.iter().enumerate() {
             let figure = format!("throughput/{}/{connections} connections", case.figure);
             let side = |subject: &Subject, name, part| Side::new(name, subject.runs(which, part));
@@ -105,9 +119,10 @@ fn compare(subjects: &[Subject], with_serve: bool, scale: &Scale, report: &mut R
             for (end, unit, part) in parts {
                 report.add(format!("{figure}{end}"), unit, side(ours, PLAIN, part), serve.map(|serve| side(serve, SERVE, part)));
             }
-            if let Some(native) = find(NATIVE) {
-                let part = parts[0].2;
-                report.add(figure, parts[0].1, side(ours, PLAIN, part), Some(side(native, NATIVE, part)));
+            let others = [(SERVE_ALIKE, find(&format!("{SERVE_ALIKE}, {}", case.figure))), (NATIVE, find(NATIVE))];
+            for (name, other) in others.into_iter().filter_map(|(name, other)| Some((name, other?))) {
+                let (_, unit, part) = parts[0];
+                report.add(&figure, unit, side(ours, PLAIN, part), Some(side(other, name, part)));
             }
         }
     }
@@ -124,8 +139,8 @@ fn draw(subjects: &[Subject], scale: &Scale, report: &Report) -> Result<(), Erro
 }
 
 impl Subject {
-    fn new(name: String, address: SocketAddr) -> Self {
-        Self { name, address, samples: Vec::new() }
+    fn new(name: String, address: SocketAddr, headers: &'static [&'static str]) -> Self {
+        Self { name, address, headers, samples: Vec::new() }
     }
 
     fn runs(&self, which: usize, part: Part) -> Vec<f64> {
