@@ -35,7 +35,7 @@ pub fn spawn(verb: &str, argument: Option<&Path>, bundle: &Path, streams: Stream
     command.arg0("containerd-shim-spin-v2").arg(verb).arg(writer.as_raw_fd().to_string()).args(argument);
     command.env_clear().current_dir(bundle).process_group(0);
     command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
-    // Nothing else is started meanwhile: the daemon has one thread, and doesn't wait here.
+    // Nothing else is started meanwhile: the daemon starts programs on one thread alone, and doesn't wait here.
     fcntl_setfd(&writer, FdFlags::empty())?;
     let child = command.spawn()?;
     drop(writer);

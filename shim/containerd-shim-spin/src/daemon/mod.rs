@@ -1,7 +1,8 @@
 //! The daemon of one pod: serves containerd's task API and supervises, for as long as the pod lives.
 //!
-//! It stays small and does nothing that could hurt it: one thread, no untrusted content, no fork of its own memory. Whatever is large
-//! or dangerous happens in processes that it starts from its own binary and that end soon.
+//! It stays small and does nothing that could hurt it: one thread (at its start another, for some milliseconds: [`cgroup::expect_move`]), no
+//! untrusted content, no fork of its own memory. Whatever is large or dangerous happens in processes that it starts from its own binary and
+//! that end soon.
 
 mod console;
 mod create;
