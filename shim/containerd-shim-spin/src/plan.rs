@@ -83,8 +83,7 @@ impl Plan {
     /// Writes it into a memory file.
     pub fn to_file(&self) -> io::Result<OwnedFd> {
         let mut file = File::from(memfd_create("plan", MemfdFlags::CLOEXEC)?);
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
+        file.write_all(&serde_json::to_vec(self)?)?;
         Ok(file.into())
     }
 

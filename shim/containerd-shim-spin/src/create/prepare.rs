@@ -93,7 +93,9 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
         descriptors[descriptors.len() - 1].as_raw_fd()
     };
     let (mut code, mut directories) = (BTreeMap::new(), BTreeMap::new());
-    for component in &app.components {
+    for component in &mut app.components {
+        // The app gets the directory, however many files are in it.
+        component.files.clear();
         let id = &component.id;
         let missing = || Failure::new(Failure::INTERNAL, format!("component {id:?} was not loaded"));
         let wasm = components.remove(id).ok_or_else(missing)?;
