@@ -26,7 +26,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// All of it: about half an hour on two cores.
+    /// All of it: some twenty-five minutes on two cores.
     pub fn full() -> Self {
         Self {
             starts: 20,
