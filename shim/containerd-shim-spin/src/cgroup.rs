@@ -123,17 +123,17 @@ impl Cgroup {
 /// a container's start. That wait is one for all who come while it lasts and for a while after it, so we begin it with a move that
 /// changes nothing, our own to where we are, while the container is being prepared.
 pub fn expect_move() {
-    let stay = || match Cgroup::of_process(std::process::id()) {
-        Ok(Cgroup { dirs }) => dirs.values().next().map_or(Ok(()), |dir| fs::write(dir.join("cgroup.procs"), "0")),
-        Err(error) => Err(error),
-    };
-    let stay = move || {
+    let thread = thread::Builder::new().name("cgroup".to_owned()).stack_size(64 << 10);
+    let _only_faster = thread.spawn(|| {
         if let Err(error) = stay() {
             log::debug!("moving to our own cgroup: {error}");
         }
-    };
-    let thread = thread::Builder::new().name("cgroup".to_owned()).stack_size(64 << 10);
-    let _only_faster = thread.spawn(stay);
+    });
+}
+
+fn stay() -> io::Result<()> {
+    let own = Cgroup::of_process(std::process::id())?;
+    own.dirs.values().next().map_or(Ok(()), |dir| fs::write(dir.join("cgroup.procs"), "0"))
 }
 
 fn collect_pids(dir: &Path, pids: &mut Vec<u32>) {

@@ -46,8 +46,9 @@ const PARTING: Duration = Duration::from_millis(100);
 /// Serves until containerd says that nothing is left to serve.
 pub fn main(flags: Flags) -> Result<()> {
     init_log(flags.debug)?;
-    cgroup::expect_move();
     let listener = take_listener().context("taking over the socket")?;
+    // Not sooner: what it opens could get the number that stdin must have.
+    cgroup::expect_move();
     // A container's first process is the helper's child; when the helper ends, it becomes ours.
     set_child_subreaper(Some(Pid::INIT))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
