@@ -107,6 +107,7 @@ fn compare(subjects: &[Subject], scale: &Scale, report: &mut Report) {
     for case in CASES {
         let Some(ours) = find(&format!("{PLAIN}, {}", case.figure)) else { continue };
         let serve = find(&format!("{SERVE}, {}", case.figure));
+        let others = [(SERVE_ALIKE, find(&format!("{SERVE_ALIKE}, {}", case.figure))), (NATIVE, find(NATIVE))];
         for (which, connections) in scale.connections.iter().enumerate() {
             let figure = format!("throughput/{}/{connections} connections", case.figure);
             let side = |subject: &Subject, name, part| Side::new(name, subject.runs(which, part));
@@ -119,9 +120,9 @@ fn compare(subjects: &[Subject], scale: &Scale, report: &mut Report) {
             for (end, unit, part) in parts {
                 report.add(format!("{figure}{end}"), unit, side(ours, PLAIN, part), serve.map(|serve| side(serve, SERVE, part)));
             }
-            let others = [(SERVE_ALIKE, find(&format!("{SERVE_ALIKE}, {}", case.figure))), (NATIVE, find(NATIVE))];
-            for (name, other) in others.into_iter().filter_map(|(name, other)| Some((name, other?))) {
-                let (_, unit, part) = parts[0];
+            let (_, unit, part) = parts[0];
+            for (name, other) in others {
+                let Some(other) = other else { continue };
                 report.add(&figure, unit, side(ours, PLAIN, part), Some(side(other, name, part)));
             }
         }
