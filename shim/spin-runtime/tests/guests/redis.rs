@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use harness::Redis;
-use harness::wait::{holds, wait_for};
+use harness::wait::{holds, until, wait_for};
 
 use crate::fixture::App;
 
@@ -36,15 +36,7 @@ async fn a_server_that_comes_back_is_reached_again() {
     let port = redis.stop();
     assert_eq!(http.ask("POST", &path, "2").await.status, 502);
     let _redis = Redis::start_on(port);
-    let mut status = 0;
-    for _ in 0..50 {
-        status = http.ask("POST", &path, "3").await.status;
-        if status == 200 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(status, 200);
+    until("the server's answer", Duration::from_secs(5), async || http.ask("POST", &path, "3").await.status == 200).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use harness::wait::until;
 use serde_json::json;
 use spin_trigger_http::{Drained, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{get, read_head, read_to_end};
-use crate::fixture::{PATIENCE, inputs, run_within, serve_everything, settings, until};
+use crate::fixture::{PATIENCE, inputs, run_within, serve_everything, settings};
 
 /// A connection with a request that the guest has begun to work on.
 async fn slow_request(address: std::net::SocketAddr, milliseconds: u32) -> TcpStream {
@@ -55,7 +56,7 @@ async fn a_connection_that_waits_for_nothing_is_closed() {
 async fn while_it_lingers_the_server_answers_and_says_goodbye() {
     let running = serve_everything("hello-p2", Settings { linger: PATIENCE, ..settings() }).await;
     running.drain.cancel();
-    until("health is 503", async || get(running.address, "/.well-known/spin/health").await.status == 503).await;
+    until("health is 503", PATIENCE, async || get(running.address, "/.well-known/spin/health").await.status == 503).await;
     let mut stream = TcpStream::connect(running.address).await.expect("it still accepts");
     stream.write_all(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n").await.expect("the server reads");
     let answer = read_to_end(stream).await;

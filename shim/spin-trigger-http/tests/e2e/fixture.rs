@@ -86,13 +86,3 @@ impl Running {
         tokio::time::timeout(PATIENCE, self.ended).await.expect("the server ends in time").expect("the server does not panic")
     }
 }
-
-/// Waits for a condition.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let tried = tokio::time::timeout(PATIENCE, async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    tried.await.unwrap_or_else(|_| panic!("never: {what}"));
-}

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use harness::wait::until;
 use serde_json::json;
 use spin_trigger_http::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,7 +68,7 @@ async fn a_full_queue_answers_503_and_when_to_come_again() {
     let running = serve_everything("probe-http", Settings { max_requests: 1, ..settings() }).await;
     let mut slow = TcpStream::connect(running.address).await.expect("the server accepts");
     slow.write_all(b"GET /?sleep=1500 HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.expect("the server reads");
-    crate::fixture::until("the queue is full", async || get(running.address, "/?env").await.status == 503).await;
+    until("the queue is full", PATIENCE, async || get(running.address, "/?env").await.status == 503).await;
     let answer = get(running.address, "/?env").await;
     assert!(answer.status != 503 || answer.head.contains("retry-after: 1"), "{answer:?}");
     assert_eq!(get(running.address, "/.well-known/spin/health").await.status, 200);

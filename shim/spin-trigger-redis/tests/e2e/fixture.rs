@@ -79,13 +79,3 @@ impl Running {
         ended.expect("the subscriber does not panic")
     }
 }
-
-/// Waits for a condition.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let tried = tokio::time::timeout(PATIENCE, async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    tried.await.unwrap_or_else(|_| panic!("never: {what}"));
-}

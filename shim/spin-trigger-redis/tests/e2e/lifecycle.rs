@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use harness::wait::until;
 use spin_trigger_redis::{Drained, Settings};
 
-use crate::fixture::{PATIENCE, inputs, listen, run, until};
+use crate::fixture::{PATIENCE, inputs, listen, run};
 use crate::server::RedisServer;
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_server_that_went_away_is_found_again() {
             redis.publish("orders", &[format!("round {round}")]).await;
             !redis.list("sink").await.is_empty()
         };
-        until("a message of this round arrives", arrived).await;
+        until("a message of this round arrives", PATIENCE, arrived).await;
         assert_eq!(redis.list("sink").await[0], format!("round {round}"));
     }
     running.end().await;
@@ -45,7 +46,7 @@ async fn a_server_that_falls_silent_is_noticed() {
     redis.ask::<String>(&["CLIENT", "PAUSE", "1500", "ALL"]).await;
     // The pause is for this test's own commands too.
     let another = async || subscriber_id(&redis).await.is_some_and(|id| Some(id) != first);
-    until("another connection has taken over", another).await;
+    until("another connection has taken over", PATIENCE, another).await;
     running.end().await;
 }
 
@@ -61,7 +62,7 @@ async fn silence_alone_is_no_loss() {
     let settings = Settings { probe_interval: Duration::from_millis(20), ..Settings::default() };
     let running = listen(&redis, "redis-sink", settings).await;
     let first = subscriber_id(&redis).await;
-    until("the server was asked several times", async || pings(&redis).await >= 3).await;
+    until("the server was asked several times", PATIENCE, async || pings(&redis).await >= 3).await;
     assert_eq!(subscriber_id(&redis).await, first);
     running.end().await;
 }

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
+use harness::wait::until;
 use redis::aio::MultiplexedConnection;
 
-use crate::fixture::until;
+use crate::fixture::PATIENCE;
 
 pub struct RedisServer {
     pub port: u16,
@@ -32,7 +33,7 @@ impl RedisServer {
             .stdout(Stdio::null())
             .spawn();
         self.process = Some(process.expect("redis-server is on the PATH"));
-        until("Redis answers", async || self.connection().await.is_some()).await;
+        until("Redis answers", PATIENCE, async || self.connection().await.is_some()).await;
     }
 
     pub fn stop(&mut self) {
@@ -73,7 +74,7 @@ impl RedisServer {
     /// Waits until somebody listens to the channel.
     pub async fn listened_to(&self, channel: &str) {
         let listened = async || self.ask::<(String, u32)>(&["PUBSUB", "NUMSUB", channel]).await.1 > 0;
-        until("somebody listens", listened).await;
+        until("somebody listens", PATIENCE, listened).await;
     }
 
     /// What a guest has pushed, sorted.
@@ -84,7 +85,7 @@ impl RedisServer {
     }
 
     pub async fn list_grows_to(&self, name: &str, length: usize) {
-        until("the list has its length", async || self.ask::<usize>(&["LLEN", name]).await >= length).await;
+        until("the list has its length", PATIENCE, async || self.ask::<usize>(&["LLEN", name]).await >= length).await;
     }
 }
 
