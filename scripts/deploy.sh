@@ -14,4 +14,7 @@ existed=$("$KUBECTL" get deployments --ignore-not-found -o name "${apps[@]}")
 imported=$(scripts/image-import.sh dist/images/kitchen.tar dist/images/restaurant.tar)
 "$KUBECTL" apply -f k8s -f apps/kitchen/deploy.yaml -f apps/restaurant/deploy.yaml
 if [ -n "$existed" ] && [ -n "$imported" ]; then "$KUBECTL" rollout restart "${apps[@]/#/deployment/}"; fi
+# The kitchen's pod is ready before it has found Redis.
+kitchen_hears() { [[ $("$KUBECTL" logs -l app=kitchen --tail=-1) == *"Active Channels"* ]]; }
 for deployment in redis "${apps[@]}"; do "$KUBECTL" rollout status "deployment/$deployment" --timeout=180s; done
+wait_until 60 "the kitchen hears of orders" kitchen_hears

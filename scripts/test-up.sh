@@ -21,6 +21,8 @@ pods() {
     -o 'jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[0].restartCount}{"\n"}{end}'
 }
 
+heard=$("$KUBECTL" exec deployment/redis -- redis-cli pubsub numsub restaurant | xargs)
+same "the kitchen hears of orders once everything is up" "restaurant 1" "$heard"
 nodes_before=$(nodes) pods_before=$(pods)
 scripts/up.sh
 same "up twice leaves the nodes alone" "$nodes_before" "$(nodes)"
