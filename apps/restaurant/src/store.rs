@@ -4,7 +4,7 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use spin_sdk::variables;
 
 use crate::menu::Dish;
-use crate::order::Order;
+use crate::order::{Order, State};
 use crate::refusal::Refusal;
 
 const PLACE: &str = include_str!("place.lua");
@@ -42,11 +42,19 @@ impl Store {
         }
     }
 
-    /// The newest order of the dish, or the one with that number.
+    /// The newest order of the dish, or the one with that number. One that no kitchen has taken yet is announced again: perhaps none heard
+    /// of it, as Redis keeps no messages. A kitchen that did hear leaves it alone.
     pub async fn find(&self, dish: &'static Dish, id: Option<u64>) -> Result<Order, Refusal> {
         let key = id.map_or(dish.name.to_owned(), |id| format!("{}:{id}", dish.name));
         let json = self.0.get(key).await.map_err(refuse)?;
-        parse(dish, &json.ok_or(Refusal::NoSuchOrder(dish.name))?)
+        let json = json.ok_or(Refusal::NoSuchOrder(dish.name))?;
+        let order = parse(dish, &json)?;
+        if order.state == State::Placed && order.id.is_some() {
+            let announced = self.0.publish(variable("redis_channel").await?, json).await;
+            // What was asked for is known all the same.
+            let _logged = announced.map_err(refuse);
+        }
+        Ok(order)
     }
 }
 

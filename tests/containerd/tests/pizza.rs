@@ -18,9 +18,7 @@ struct House<'a> {
 
 impl<'a> House<'a> {
     fn open(containerd: &'a Containerd, redis: &Redis, cooking_seconds: u32) -> Self {
-        let cooking = format!("SPIN_VARIABLE_COOKING_SECONDS={cooking_seconds}");
-        let kitchen = start(containerd, redis, "kitchen", &["--env", &cooking]);
-        redis.wait_for_subscribers("restaurant", 1);
+        let kitchen = open_kitchen(containerd, redis, cooking_seconds);
         Self { kitchen, restaurant: start(containerd, redis, "restaurant", &[]) }
     }
 
@@ -40,6 +38,13 @@ impl<'a> House<'a> {
             state => Err(format!("{state}; the kitchen said: {}", self.kitchen.said())),
         });
     }
+}
+
+fn open_kitchen<'a>(containerd: &'a Containerd, redis: &Redis, cooking_seconds: u32) -> Task<'a> {
+    let cooking = format!("SPIN_VARIABLE_COOKING_SECONDS={cooking_seconds}");
+    let kitchen = start(containerd, redis, "kitchen", &["--env", &cooking]);
+    redis.wait_for_subscribers("restaurant", 1);
+    kitchen
 }
 
 fn start<'a>(containerd: &'a Containerd, redis: &Redis, app: &str, flags: &[&str]) -> Task<'a> {
@@ -81,6 +86,19 @@ fn a_dish_ordered_again_is_not_ready_when_the_first_one_is() {
     house.wait_for_state(&first, "ready");
     assert_eq!((house.state("/order/PIZZA"), house.state(&second)), ("cooking".to_owned(), "cooking".to_owned()));
     house.wait_for_state("/order/PIZZA", "ready");
+}
+
+#[test]
+fn an_order_placed_while_no_kitchen_hears_is_cooked_once_one_does() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let restaurant = start(&containerd, &redis, "restaurant", &[]);
+    restaurant.get("/menu");
+    let placed = post(&restaurant.url("/order/PIZZA"), "").expect("the restaurant answers");
+    assert_eq!((placed.status, placed.json()["state"].as_str()), (201, Some("placed")));
+    let house = House { kitchen: open_kitchen(&containerd, &redis, 0), restaurant };
+    house.wait_for_state(&location(&placed), "ready");
+    house.wait_for_state("/order/PIZZA", "ready");
+    assert_eq!(house.kitchen.said().matches("cooking PIZZA").count(), 1);
 }
 
 #[test]
