@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use wasmtime::Store;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::host::{Guest, HostState};
 use crate::http::{HttpHandler, HttpOptions};
-use crate::instance::Instances;
+use crate::instance::{Instances, StoreError};
 use crate::message::{MessageHandler, MessageOptions, MessagePre};
 use crate::{RuntimeError, host};
 
@@ -94,12 +95,13 @@ impl Component {
         Ok(MessageHandler::new(self.clone(), pre, options))
     }
 
-    pub(crate) fn guest(&self) -> &Arc<Guest> {
-        &self.guest
-    }
-
     pub(crate) fn instances(&self) -> &Instances {
         &self.instances
+    }
+
+    /// A store for one instance; waits while there are too many.
+    pub(crate) async fn store(&self) -> Result<Store<HostState>, StoreError> {
+        self.instances.store(&self.guest).await
     }
 
     fn misfit(&self, error: &wasmtime::Error) -> RuntimeError {

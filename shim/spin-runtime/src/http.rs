@@ -1,29 +1,40 @@
 //! HTTP requests into a component: instances, their reuse, their deadlines.
+//!
+//! A request's first turn is its caller's own: the instance runs within [`HttpHandler::handle`], so that a guest which answers without waiting
+//! costs no task and no switch, and its answer is whole when it is handed on. What has more to do goes on as a task.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`work`] | an instance at work on requests, until nothing is left to do |
+//! | [`serve`] | that of WASI 0.3, which takes further requests while the first ones wait |
+//! | [`pool`] | the instances that can be used again, and those that would take more |
+//! | [`gather`] | an answer's body, as far as it is there already |
 
-use std::future;
-use std::pin::Pin;
+mod gather;
+mod pool;
+mod serve;
+mod work;
+
+use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ::http::header::HOST;
+use ::http::{Request, Response};
+use futures::channel::oneshot::{Canceled, channel};
 use tokio::runtime::Handle;
-use tokio::time::Sleep;
-use wasmtime::component::GuestTaskId;
-use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept, TrapOrPanicError,
-    WorkerExpiration, WorkerState, WorkerStatus,
-};
+use tokio::time::{Instant, timeout_at};
+use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre};
 pub use wasmtime_wasi_http::{Error as BodyError, WasiBody};
 
+use self::gather::gather;
+use self::pool::Pool;
+use self::work::{Answered, Instance, Job, Seat, Work};
 use crate::host::HostState;
 use crate::instance::StoreError;
 use crate::{Component, report};
-
-/// What the handler says where a component of WASI 0.2 returned, or failed, before it answered.
-const NO_ANSWER: &str = "guest never invoked `response-outparam::set` method";
 
 /// How requests are handled.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +83,12 @@ pub enum HttpError {
 ///
 /// An instance runs on the tokio runtime whose request made it: with a runtime for each core make a handler for each.
 #[derive(Clone)]
-pub struct HttpHandler {
-    proxy: ProxyHandler<Proxy>,
+pub struct HttpHandler(Arc<Handler>);
+
+struct Handler {
+    component: Arc<Component>,
+    pre: ProxyPre<HostState>,
+    pool: Arc<Pool>,
     timeout: Option<Duration>,
 }
 
@@ -83,168 +98,148 @@ impl HttpHandler {
             (ProxyPre::P2(_), reuse) => Reuse { concurrent: 1, ..reuse.unwrap_or(Reuse { requests: 1, ..Reuse::default() }) },
             (ProxyPre::P3(_), reuse) => reuse.unwrap_or_default(),
         };
-        let timeout = options.timeout;
-        Self { proxy: ProxyHandler::new(Proxy { component, pre, reuse, timeout, failures: Arc::default() }), timeout }
+        let pool = Arc::new(Pool::new(component.clone(), reuse));
+        Self(Arc::new(Handler { component, pre, pool, timeout: options.timeout }))
     }
 
     /// Hands a request to an instance and returns the answer, whose body streams while the instance works on.
-    pub async fn handle(&self, request: ::http::Request<WasiBody>) -> Result<::http::Response<WasiBody>, HttpError> {
-        if request.uri().authority().is_none() && request.headers().get(::http::header::HOST).is_none() {
+    pub async fn handle(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, HttpError> {
+        if request.uri().authority().is_none() && request.headers().get(HOST).is_none() {
             return Err(HttpError::BadRequest);
         }
-        let component = &self.proxy.state().component;
-        let turn = component.instances().turn().await.map_err(|error| {
+        let Handler { component, timeout, .. } = &*self.0;
+        let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
+        // Held until there is an answer.
+        let _turn = component.instances().turn().await.map_err(|error| {
             report::unasked(component.id(), &error);
             HttpError::Overloaded
         })?;
-        let failures = self.proxy.state().failures.load(Relaxed);
-        let answer = self.proxy.handle((), request);
-        let result = match self.timeout {
+        let (sender, mut answer) = channel();
+        if let Some(mut work) = self.begin(Job { request, answer: sender }).await {
+            let alone = component.instances().last_turn();
+            let first = poll_fn(|context| Poll::Ready(first_turn(&mut work, &mut answer, context))).await;
+            match first.end {
+                Some((instance, result)) => {
+                    drop(work);
+                    self.0.pool.end(instance, result);
+                }
+                None => self.go_on(work),
+            }
+            if let Some(response) = first.response {
+                if !alone {
+                    others_turn().await;
+                }
+                return response.map_err(|error| self.explain(&error));
+            }
+        }
+        let response = match deadline {
             None => answer.await,
-            Some(limit) => tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(ExpirationError.into())),
+            Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Ok(Err(ExpirationError.into()))),
         };
-        drop(turn);
-        result.map_err(|error| self.explain(&error, failures))
+        match response {
+            Ok(response) => response.map_err(|error| self.explain(&error)),
+            // The instance was ended over this request's time, or over what it has told of.
+            Err(Canceled) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                Err(self.explain(&ExpirationError.into()))
+            }
+            Err(Canceled) => Err(HttpError::Failed),
+        }
     }
 
-    /// `failures`: how many instances had failed when the request came.
-    fn explain(&self, error: &wasmtime::Error, failures: usize) -> HttpError {
-        let Proxy { component, failures: now, .. } = self.proxy.state();
-        let id = component.id();
-        // The instance's end tells of itself; to the request it looks as if there just was no answer.
-        let told = error.to_string() == NO_ANSWER && now.load(Relaxed) != failures;
-        if told || error.is::<TrapOrPanicError>() {
-            return HttpError::Failed;
+    /// Finds an instance for the job. None: one that works already has it, or the job was told that there is none.
+    async fn begin(&self, job: Job) -> Option<Work> {
+        if let Some(instance) = self.0.pool.idle() {
+            return Some(Work::new(instance, job, self.clone()));
         }
+        let job = self.0.pool.offer(job)?;
+        match self.instance().await {
+            Ok(instance) => Some(Work::new(instance, job, self.clone())),
+            Err(error) => {
+                let _nobody_waits = job.answer.send(Err(error));
+                None
+            }
+        }
+    }
+
+    async fn instance(&self) -> wasmtime::Result<Instance> {
+        let mut store = self.0.component.store().await?;
+        let exports = self.0.pre.instantiate_async(&mut store).await?;
+        Ok(Instance { store, exports, requests: 0 })
+    }
+
+    /// Lets work that is not done in its first turn go on by itself.
+    fn go_on(&self, work: Work) {
+        let pool = self.0.pool.clone();
+        tokio::spawn(async move {
+            if let Some((instance, result)) = work.supervised().await {
+                pool.end(instance, result);
+            }
+        });
+    }
+
+    /// Gives no more jobs to that instance; what it was given and has not begun is another's.
+    fn close(&self, seat: &Arc<Seat>) {
+        self.0.pool.close(seat);
+        if let Some(job) = seat.take_back()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let handler = self.clone();
+            runtime.spawn(async move {
+                if let Some(work) = handler.begin(job).await {
+                    handler.go_on(work);
+                }
+            });
+        }
+    }
+
+    fn explain(&self, error: &wasmtime::Error) -> HttpError {
+        let id = self.0.component.id();
         if error.is::<ExpirationError>() {
-            report::say(&format!(
-                "component \"{id}\" was ended: it took longer than {:?} over a request",
-                self.timeout.unwrap_or_default()
-            ));
+            let limit = self.0.timeout.unwrap_or_default();
+            report::say(&format!("component \"{id}\" was ended: it took longer than {limit:?} over a request"));
             return HttpError::TimedOut;
         }
-        let error = match error.downcast_ref::<InstantiationError<()>>() {
-            Some(failed) if failed.error.is::<StoreError>() => {
-                report::unasked(id, &failed.error);
-                return HttpError::Overloaded;
-            }
-            Some(failed) => &*failed.error,
-            None => error,
-        };
+        if error.is::<StoreError>() {
+            report::unasked(id, error);
+            return HttpError::Overloaded;
+        }
         report::failure(id, error, false);
         HttpError::Failed
     }
 }
 
-struct Proxy {
-    component: Arc<Component>,
-    pre: ProxyPre<HostState>,
-    reuse: Reuse,
-    timeout: Option<Duration>,
-    /// Instances that failed and told of it.
-    failures: Arc<AtomicUsize>,
+/// What became of a request in its first turn.
+struct FirstTurn {
+    /// The instance, where nothing is left to do.
+    end: Option<work::End>,
+    response: Option<wasmtime::Result<Response<WasiBody>>>,
 }
 
-impl HandlerState for Proxy {
-    type StoreData = HostState;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<HostState, Expiration, Worker>> {
-        let mut store = self.component.instances().store(self.component.guest()).await?;
-        let proxy = self.pre.instantiate_async(&mut store).await?;
-        let Reuse { requests, concurrent, idle } = self.reuse;
-        let (component, failures, timeout) = (self.component.clone(), self.failures.clone(), self.timeout);
-        let expiration = Expiration { component: component.clone(), idle, timeout, sleep: None };
-        let state = Worker { component, requests, concurrent, timeout, failures };
-        Ok(Instance { store, proxy, view: HostState::http, expiration, state })
-    }
+/// Works until the instance waits for something, or is done, or has sent as much as may be kept here.
+fn first_turn(work: &mut Work, answer: &mut Answered, context: &mut Context<'_>) -> FirstTurn {
+    let mut end = work.poll(context);
+    let response = match answer.try_recv() {
+        Ok(Some(Ok(response))) => Some(Ok(gather(response, context, |context| {
+            if end.is_none() {
+                end = work.poll(context);
+            }
+        }))),
+        Ok(Some(Err(error))) => Some(Err(error)),
+        Ok(None) | Err(Canceled) => None,
+    };
+    FirstTurn { end, response }
 }
 
-/// When an instance is ended from outside, even while it computes.
-struct Expiration {
-    component: Arc<Component>,
-    idle: Duration,
-    timeout: Option<Duration>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
-        let limit = match status {
-            WorkerStatus::Idle => Some(self.idle),
-            WorkerStatus::Requests | WorkerStatus::PostReturn => self.timeout,
-        };
-        let Some(deadline) = limit.and_then(|limit| start.checked_add(limit)) else { return Poll::Pending };
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
+/// Lets everything else that is ready on this thread go first: where many requests are in work their guests run in a row and their answers are sent
+/// in a row, which is kinder to the caches, and wakes clients less often, than one after the other.
+async fn others_turn() {
+    let mut asked = false;
+    poll_fn(|context| {
+        if mem::replace(&mut asked, true) {
+            return Poll::Ready(());
         }
-        let expired = sleep.as_mut().poll(cx);
-        if expired.is_ready() && status == WorkerStatus::PostReturn {
-            report::say(&format!("component \"{}\" was ended: it worked on for too long after its answer", self.component.id()));
-        }
-        expired
-    }
-}
-
-struct Worker {
-    component: Arc<Component>,
-    requests: usize,
-    concurrent: usize,
-    timeout: Option<Duration>,
-    failures: Arc<AtomicUsize>,
-}
-
-impl WorkerState for Worker {
-    type StoreData = HostState;
-    type RequestData = ();
-
-    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
-        if total_count >= self.requests {
-            ShouldAccept::Never
-        } else if concurrent_count >= self.concurrent {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        _store: StoreContextMut<'_, HostState>,
-        (): (),
-        _task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        match self.timeout {
-            Some(timeout) => Box::pin(tokio::time::sleep(timeout)),
-            None => Box::pin(future::pending()),
-        }
-    }
-
-    fn drop(&self, store: Store<HostState>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result
-            && !ended_from_outside(&error)
-        {
-            self.failures.fetch_add(1, Relaxed);
-            report::failure(self.component.id(), &error, store.data().limits.exceeded);
-        }
-        // Where others wait, the next instance is made soonest in the place that was just used; where nobody does, the answer goes out first.
-        if self.component.instances().last_turn()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(async move { drop(store) });
-        }
-    }
-}
-
-/// Whether nothing failed: the time was up, which is told where that is found, or the tokio runtime the instance lived on is gone, which the
-/// handler takes for a panic, though there can be none without a thread that panics.
-fn ended_from_outside(error: &wasmtime::Error) -> bool {
-    match error.to_string().as_str() {
-        "guest timed out" => true,
-        "worker panicked" => !std::thread::panicking(),
-        _ => false,
-    }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

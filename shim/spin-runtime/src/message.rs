@@ -93,7 +93,7 @@ impl MessageHandler {
     async fn call(&self, payload: Vec<u8>) -> Result<(), MessageError> {
         let instances = self.component.instances();
         let _turn = instances.patient_turn().await.map_err(|error| self.refused(&error.into()))?;
-        let store = instances.store(self.component.guest()).await;
+        let store = self.component.store().await;
         let mut store = store.map_err(|error| self.refused(&error))?;
         let result = match &self.pre {
             MessagePre::Spin2(pre) => call2(pre, &mut store, &payload).await,

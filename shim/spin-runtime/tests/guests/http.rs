@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http_body_util::BodyExt;
-use spin_runtime::http::Reuse;
 use spin_runtime::{EngineSettings, HttpError, HttpOptions};
 
 use crate::fixture::{App, request};
@@ -36,10 +35,12 @@ async fn a_trap_and_an_exit_fail_the_request_alone() {
 
 #[tokio::test]
 async fn an_endless_loop_is_ended_and_others_are_served_meanwhile() {
-    let http = App::new("probe-http").http_with(HttpOptions { timeout: SECOND, reuse: None }).await;
-    let (looping, other) = tokio::join!(http.try_ask("GET", "/?loop", ""), http.try_ask("GET", "/", ""));
-    assert_eq!(looping.unwrap_err(), HttpError::TimedOut);
-    assert_eq!(other.unwrap().status, 200);
+    for guest in ["probe-http", "probe-p3"] {
+        let http = App::new(guest).http_with(HttpOptions { timeout: SECOND, reuse: None }).await;
+        let (looping, other) = tokio::join!(http.try_ask("GET", "/?loop", ""), http.try_ask("GET", "/?count", ""));
+        assert_eq!(looping.unwrap_err(), HttpError::TimedOut, "{guest}");
+        assert_eq!(other.unwrap().status, 200, "{guest}");
+    }
 }
 
 #[tokio::test]
@@ -91,15 +92,6 @@ async fn more_requests_than_instances_wait_for_their_turn() {
         let http = app.http().await;
         let answers = join_all((0..100).map(|_| http.get("/"))).await;
         assert!(answers.iter().all(|answer| answer.status == 200), "{guest}");
-    }
-}
-
-#[tokio::test]
-async fn an_instance_of_wasi_02_is_used_again_where_asked_for() {
-    let reuse = Some(Reuse { requests: 10, concurrent: 1, idle: Duration::from_secs(1) });
-    let http = App::new("hello-p2").http_with(HttpOptions { timeout: None, reuse }).await;
-    for _ in 0..25 {
-        assert_eq!(http.get("/").await.status, 200);
     }
 }
 

@@ -8,6 +8,7 @@ mod http;
 mod messages;
 mod precompiled;
 mod redis;
+mod reuse;
 mod sockets;
 mod stores;
 mod variables;

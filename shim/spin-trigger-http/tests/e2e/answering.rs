@@ -12,6 +12,23 @@ async fn components_of_wasi_0_2_and_0_3_answer_in_one_app() {
     running.end().await;
 }
 
+#[tokio::test]
+async fn a_short_answer_comes_under_its_length_and_a_long_one_in_pieces() {
+    for guest in ["probe-http", "probe-p3"] {
+        let running = serve_everything(guest, settings()).await;
+        for length in [0, 5, 1_000_000] {
+            let answer = get(running.address, &format!("/?stream={length}")).await;
+            assert_eq!((answer.status, answer.body.len()), (200, length), "{guest}");
+            let told = answer.head.contains(&format!("content-length: {length}"));
+            assert_eq!((told, answer.head.contains("chunked")), (length < 1000, length >= 1000), "{guest}: {}", answer.head);
+        }
+        let head = request(running.address, "HEAD", "/?stream=5", "", "").await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{guest}");
+        assert!(!head.head.contains("content-length: 0"), "{guest}: {}", head.head);
+        running.end().await;
+    }
+}
+
 /// What the probe was given for this request, its headers sorted.
 async fn seen(route: &str, path: &str, headers: &str, body: &str) -> (Value, Vec<(String, String)>) {
     let running = serve(&["probe-http"], json!([{"route": route, "component": "probe-http"}])).await;

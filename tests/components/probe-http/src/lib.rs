@@ -1,6 +1,7 @@
 //! Echoes the request as JSON, unless the query asks for something else: `?trap`, `?loop`, `?exit`,
 //! `?sleep=MS`, `?allocate=BYTES`, `?stream=BYTES`, `?stdout=TEXT`, `?stderr=TEXT`, `?env`,
-//! `?read=PATH`, `?list=PATH`, `?write=PATH` (with the request's body).
+//! `?count` (of its instance's requests), `?read=PATH`, `?list=PATH`, `?write=PATH` (with the request's body).
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{fs, hint::black_box, io, thread::sleep, time::Duration};
 
 use futures::SinkExt;
@@ -9,8 +10,11 @@ use spin_sdk::http::conversions::TryFromIncomingRequest;
 use spin_sdk::http::{Headers, IncomingRequest, OutgoingResponse, Request, ResponseOutparam};
 use spin_sdk::http_component;
 
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+
 #[http_component]
 async fn probe(request: IncomingRequest, out: ResponseOutparam) {
+    REQUESTS.fetch_add(1, Relaxed);
     let request = Request::try_from_incoming_request(request).await;
     let request = request.expect("the body can be read to its end");
     let (what, value) = request.query().split_once('=').unwrap_or((request.query(), ""));
@@ -38,6 +42,7 @@ fn act(what: &str, value: &str, request: &Request) -> io::Result<Vec<u8>> {
             sleep(Duration::from_millis(number(value) as u64));
         }
         "allocate" => return Ok(black_box(vec![1u8; number(value)]).len().to_string().into()),
+        "count" => return Ok(REQUESTS.load(Relaxed).to_string().into()),
         "stdout" => println!("{value}"),
         "stderr" => eprintln!("{value}"),
         "env" => return Ok(std::env::vars().map(|(k, v)| format!("{k}={v}\n")).collect::<String>().into()),

@@ -1,0 +1,103 @@
+//! The instances of a component that can be used again: those that do nothing, and those that wait and would take more meanwhile.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+use super::Reuse;
+use super::work::{Instance, Job, Seat};
+use crate::{Component, report};
+
+pub(super) struct Pool {
+    component: Arc<Component>,
+    pub(super) reuse: Reuse,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The longest idle first, with the time since when; the last used is used next, so that as few as possible are kept.
+    idle: Vec<(Instance, Instant)>,
+    /// Whether somebody is there to end the idle ones.
+    watched: bool,
+    open: Vec<Arc<Seat>>,
+}
+
+impl Pool {
+    pub(super) fn new(component: Arc<Component>, reuse: Reuse) -> Self {
+        Self { component, reuse, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An instance that does nothing.
+    pub(super) fn idle(&self) -> Option<Instance> {
+        self.state().idle.pop().map(|(instance, _)| instance)
+    }
+
+    /// Gives the job to an instance that waits for something else, or gives it back.
+    pub(super) fn offer(&self, job: Job) -> Option<Job> {
+        match self.state().open.pop() {
+            Some(seat) => {
+                seat.give(job);
+                None
+            }
+            None => Some(job),
+        }
+    }
+
+    /// That instance would take one more.
+    pub(super) fn open(&self, seat: &Arc<Seat>) {
+        self.state().open.push(seat.clone());
+    }
+
+    /// That instance would not, after all.
+    pub(super) fn close(&self, seat: &Arc<Seat>) {
+        self.state().open.retain(|open| !Arc::ptr_eq(open, seat));
+    }
+
+    /// Takes back an instance that has nothing left to do, or failed.
+    pub(super) fn end(self: &Arc<Self>, instance: Instance, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            report::failure(self.component.id(), &error, instance.store.data().limits.exceeded);
+        } else if instance.requests < self.reuse.requests {
+            return self.keep(instance);
+        }
+        // Where others wait, the next instance is made soonest in the place that was just used; where nobody does, the answer goes out first.
+        if self.component.instances().last_turn()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { drop(instance) });
+        }
+    }
+
+    fn keep(self: &Arc<Self>, instance: Instance) {
+        let mut state = self.state();
+        state.idle.push((instance, Instant::now()));
+        if !state.watched {
+            state.watched = true;
+            tokio::spawn(end_idle(Arc::downgrade(self)));
+        }
+    }
+
+    /// Ends what was idle for too long; returns when to look again, if anything is left.
+    fn prune(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let expired = state.idle.iter().take_while(|(_, since)| since.elapsed() >= self.reuse.idle).count();
+        let expired: Vec<_> = state.idle.drain(..expired).collect();
+        let next = state.idle.first().map(|(_, since)| *since + self.reuse.idle);
+        state.watched = next.is_some();
+        drop(state);
+        drop(expired);
+        next
+    }
+}
+
+async fn end_idle(pool: Weak<Pool>) {
+    while let Some(next) = pool.upgrade().and_then(|pool| pool.prune()) {
+        sleep_until(next).await;
+    }
+}
