@@ -1,11 +1,39 @@
 //! Loading precompiled code: the only place where bytes become instructions of this process without being checked one by one.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::engine::Abi;
+
+/// The last byte of precompiled code tells for which engine it was made; what stands before it is the engine's own format, an object file, which
+/// nothing disturbs that stands behind its sections.
+const SYNC: u8 = b's';
+const ASYNC: u8 = b'a';
+
+/// Marks code made by the engine of that ABI.
+pub(crate) fn marked(mut code: Vec<u8>, abi: Abi) -> Vec<u8> {
+    code.push(match abi {
+        Abi::Sync => SYNC,
+        Abi::Async => ASYNC,
+    });
+    code
+}
+
+/// The engine the code needs; none where it is not marked.
+pub(crate) fn abi(mut file: &File) -> io::Result<Option<Abi>> {
+    let mut mark = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut mark)?;
+    Ok(match mark {
+        [SYNC] => Some(Abi::Sync),
+        [ASYNC] => Some(Abi::Async),
+        _ => None,
+    })
+}
 
 /// Loads what [`crate::precompile::precompile`] made.
 ///

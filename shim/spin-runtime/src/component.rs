@@ -101,7 +101,7 @@ impl Component {
 
     /// A store for one instance; waits while there are too many.
     pub(crate) async fn store(&self) -> Result<Store<HostState>, StoreError> {
-        self.instances.store(&self.guest).await
+        self.instances.store(self.pre.engine(), &self.guest).await
     }
 
     fn misfit(&self, error: &wasmtime::Error) -> RuntimeError {

@@ -1,4 +1,4 @@
-//! The one configuration of the engine, for precompiling and for running.
+//! The engine's two configurations, each for precompiling and for running.
 
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
@@ -9,6 +9,17 @@ const KEEP_TABLE: usize = 1 << 20;
 const KEEP_STACK: usize = 64 << 10;
 /// The share of the memory limit that slots waiting for their next instance may keep.
 const WARM_SHARE: u64 = 4;
+
+/// How a component calls and is called, in the component model's words: with the synchronous ABI alone, as up to WASI 0.2, or with the asynchronous
+/// one too. It decides the engine, because an engine that knows the asynchronous ABI keeps books about every call, also of components that never
+/// use it: a fifth of a small request's time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Abi {
+    /// Synchronous alone.
+    Sync,
+    /// Synchronous and asynchronous.
+    Async,
+}
 
 /// What the engine is sized by; nothing in it changes the compiled code.
 #[derive(Clone, Debug)]
@@ -43,10 +54,12 @@ impl EngineSettings {
     }
 }
 
-/// The configuration: what decides the compiled code is constant, so that code precompiled under any settings runs under any other.
-pub fn engine_config(settings: &EngineSettings) -> Config {
+/// The configuration: what decides the compiled code is constant for an ABI, so that code precompiled under any settings runs under any other.
+fn config(abi: Abi, settings: &EngineSettings) -> Config {
+    let asynchronous = abi == Abi::Async;
     let mut config = Config::new();
-    config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
+    config.wasm_component_model(true).epoch_interruption(true);
+    config.wasm_component_model_async(asynchronous).concurrency_support(asynchronous);
     if settings.pooling {
         config.allocation_strategy(pool(settings));
     }
@@ -79,14 +92,19 @@ fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
 }
 
 /// Makes the engine, without the pool where its address space can't be had (small boards, limits on address space).
-pub(crate) fn engine(settings: &EngineSettings) -> wasmtime::Result<Engine> {
-    match Engine::new(&engine_config(settings)) {
+pub(crate) fn engine(abi: Abi, settings: &EngineSettings) -> wasmtime::Result<Engine> {
+    match Engine::new(&config(abi, settings)) {
         Err(error) if settings.pooling => {
             log::debug!("no pool of instances: {error:#}");
-            Engine::new(&engine_config(&EngineSettings { pooling: false, ..settings.clone() }))
+            compiler(abi)
         }
         result => result,
     }
+}
+
+/// Makes an engine that needs no pool, as it only compiles.
+pub(crate) fn compiler(abi: Abi) -> wasmtime::Result<Engine> {
+    Engine::new(&config(abi, &EngineSettings { pooling: false, ..EngineSettings::default() }))
 }
 
 #[cfg(test)]
@@ -95,23 +113,25 @@ mod tests {
 
     use super::*;
 
-    fn compatibility(settings: &EngineSettings) -> u64 {
+    fn compatibility(abi: Abi, settings: &EngineSettings) -> u64 {
         let mut hasher = DefaultHasher::new();
-        engine(settings).unwrap().precompile_compatibility_hash().hash(&mut hasher);
+        engine(abi, settings).unwrap().precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
     }
 
     #[test]
     fn settings_do_not_change_the_code() {
         let small = EngineSettings { max_instances: 3, memory_limit: Some(1 << 20), max_instance_memory: Some(1), pooling: true };
-        let usual = compatibility(&EngineSettings::default());
-        assert_eq!(compatibility(&small), usual);
-        assert_eq!(compatibility(&EngineSettings { pooling: false, ..small }), usual);
+        for abi in [Abi::Sync, Abi::Async] {
+            let usual = compatibility(abi, &EngineSettings::default());
+            assert_eq!(compatibility(abi, &small), usual);
+            assert_eq!(compatibility(abi, &EngineSettings { pooling: false, ..small.clone() }), usual);
+        }
     }
 
     #[test]
     fn a_pool_too_large_for_the_address_space_is_done_without() {
-        assert!(engine(&EngineSettings { max_instances: 1 << 20, ..EngineSettings::default() }).is_ok());
+        assert!(engine(Abi::Sync, &EngineSettings { max_instances: 1 << 20, ..EngineSettings::default() }).is_ok());
     }
 
     #[test]

@@ -22,7 +22,6 @@ pub(crate) struct Overloaded;
 
 /// Makes stores; one for the whole app, as the places are.
 pub(crate) struct Instances {
-    engine: Engine,
     ticker: Ticker,
     /// For calls: less than there are places, so that instances which wait for another call don't keep one from being made.
     turns: Semaphore,
@@ -33,11 +32,16 @@ pub(crate) struct Instances {
 }
 
 impl Instances {
-    pub(crate) fn new(engine: &Engine, ticker: Ticker, settings: &EngineSettings) -> Self {
+    pub(crate) fn new(ticker: Ticker, settings: &EngineSettings) -> Self {
         let places = settings.slots() as usize;
         let (max_turns, max_memory) = (places / 2, settings.max_instance_memory);
         let (turns, places) = (Semaphore::new(max_turns), Arc::new(Semaphore::new(places)));
-        Self { engine: engine.clone(), ticker, turns, max_turns, places, max_memory }
+        Self { ticker, turns, max_turns, places, max_memory }
+    }
+
+    /// Instances of that engine will have turns too.
+    pub(crate) fn add(&self, engine: &Engine) {
+        self.ticker.add(engine);
     }
 
     /// Waits until one more call may be made; a request only for a while.
@@ -59,7 +63,7 @@ impl Instances {
     }
 
     /// A store for one instance; waits while there are too many.
-    pub(crate) async fn store(&self, guest: &Arc<Guest>) -> Result<Store<HostState>, StoreError> {
+    pub(crate) async fn store(&self, engine: &Engine, guest: &Arc<Guest>) -> Result<Store<HostState>, StoreError> {
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) => place,
             Err(_) => match timeout(WAIT, self.places.clone().acquire_owned()).await {
@@ -68,7 +72,7 @@ impl Instances {
             },
         };
         let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter(), place)?;
-        let mut store = Store::new(&self.engine, state);
+        let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

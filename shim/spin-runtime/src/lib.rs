@@ -1,7 +1,6 @@
 //! The engine, precompiled components, host interfaces: everything between a trigger and a guest.
 //!
-//! A trigger asks a [`Component`] for a handler and hands it requests or messages; stores, linkers and instances stay in here. The one engine
-//! configuration is [`engine_config`]; precompiled code comes from [`precompile`] by way of [`cache`].
+//! A trigger asks a [`Component`] for a handler and hands it requests or messages; stores, linkers and instances stay in here. The engine's configurations are in `engine`; precompiled code comes from [`precompile`] by way of [`cache`].
 
 pub mod cache;
 mod code;
@@ -21,7 +20,7 @@ mod runtime;
 mod ticker;
 
 pub use component::{Component, HttpExport, RedisExport};
-pub use engine::{EngineSettings, engine_config};
+pub use engine::EngineSettings;
 pub use error::RuntimeError;
 pub use http::{HttpError, HttpHandler, HttpOptions, Reuse};
 pub use internal::{InternalAnswer, InternalHandler, InternalTarget};

@@ -5,26 +5,28 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
-use wasmtime::Engine;
-use wasmtime::component::Component;
 
-use crate::{EngineSettings, RuntimeError, engine_config};
+use crate::engine::{self, Abi};
+use crate::{RuntimeError, code};
 
 mod componentize;
 mod names;
+
+/// Of what [`precompile`] returns; another number where it becomes another for the same engine.
+const FORMAT: &[u8] = b"2";
 
 /// What precompiled code depends on besides the WebAssembly itself: part of every cache key, so that code of another version is never found.
 pub fn compatibility() -> String {
     // The default hasher is the same within one build of this crate, and another build has another version or another engine.
     let mut engine_hash = DefaultHasher::new();
-    match compiler() {
+    match engine::compiler(Abi::Async) {
         Ok(engine) => engine.precompile_compatibility_hash().hash(&mut engine_hash),
         // Nothing can be compiled then, nor found.
         Err(error) => error.to_string().hash(&mut engine_hash),
     }
     let mut hash = Sha256::new();
     hash.update(engine_hash.finish().to_le_bytes());
-    for part in [env!("CARGO_PKG_VERSION").as_bytes(), componentize::ADAPTER] {
+    for part in [env!("CARGO_PKG_VERSION").as_bytes(), FORMAT, componentize::ADAPTER] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
@@ -34,18 +36,19 @@ pub fn compatibility() -> String {
 /// Compiles on all cores. What it returns is loaded by [`crate::Code::Precompiled`] in the same version of this program alone.
 pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, RuntimeError> {
     let component = component(wasm)?;
-    compiler()?.precompile_component(&component).map_err(|error| invalid(&error))
+    if names::are_synchronous(&component).is_ok_and(|synchronous| synchronous)
+        && let Ok(code) = precompile_for(Abi::Sync, &component)
+    {
+        return Ok(code);
+    }
+    precompile_for(Abi::Async, &component)
 }
 
-/// Compiles and keeps the code in this process.
-pub(crate) fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, RuntimeError> {
-    Component::from_binary(engine, &component(wasm)?).map_err(|error| invalid(&error))
-}
-
-/// An engine that compiles and never runs: it needs no pool.
-fn compiler() -> Result<Engine, RuntimeError> {
-    let settings = EngineSettings { pooling: false, ..EngineSettings::default() };
-    Engine::new(&engine_config(&settings)).map_err(|error| RuntimeError::Internal(format!("{error:#}")))
+/// Refused where the component needs the other ABI: the types of functions come first, so that nothing is compiled in vain.
+fn precompile_for(abi: Abi, component: &[u8]) -> Result<Vec<u8>, RuntimeError> {
+    let engine = engine::compiler(abi).map_err(|error| RuntimeError::Internal(format!("{error:#}")))?;
+    let code = engine.precompile_component(component).map_err(|error| invalid(&error))?;
+    Ok(code::marked(code, abi))
 }
 
 fn invalid(error: &wasmtime::Error) -> RuntimeError {
@@ -93,6 +96,22 @@ mod tests {
         assert!(matches!(refusal(b"\0asm"), RuntimeError::InvalidWasm(_)));
         assert!(matches!(refusal(b"\0asm\x0d\0\x01\0\x01"), RuntimeError::InvalidWasm(_)));
         assert!(matches!(refusal(b"\0asm\x01\0\0\0\x01\xff\xff"), RuntimeError::InvalidWasm(_)));
+    }
+
+    /// The mark of the code of a component with that import.
+    fn mark(import: &str) -> u8 {
+        let component = wat::parse_str(format!("(component {import})")).unwrap();
+        *precompile(&component).unwrap().last().unwrap()
+    }
+
+    #[test]
+    fn the_asynchronous_engine_is_for_components_that_need_it() {
+        let synchronous = mark(r#"(import "wasi:cli/environment@0.2.0" (instance))"#);
+        let by_name = mark(r#"(import "wasi:cli/environment@0.3.0" (instance))"#);
+        let of_spin_4 = mark(r#"(import "spin:variables/variables@3.0.0" (instance))"#);
+        let by_type = mark(r#"(import "a" (func async))"#);
+        assert_ne!(synchronous, by_type);
+        assert_eq!((by_name, of_spin_4), (by_type, by_type));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! From an app to something that runs: variables resolved, stores found, every component linked. A bad app fails here, readably.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -11,13 +14,14 @@ use spin_app::{LockedApp, LockedComponent};
 use wasmtime::Engine;
 
 use crate::config::RuntimeConfig;
+use crate::engine::{self, Abi};
 use crate::host::key_value::{self, Stores};
 use crate::host::stdio::Stdio;
 use crate::host::variables::Variables;
 use crate::host::{Guest, Linker, Services, outbound_http, redis};
 use crate::instance::Instances;
 use crate::ticker::Ticker;
-use crate::{Component, EngineSettings, InternalHandler, RuntimeError, code, engine, precompile};
+use crate::{Component, EngineSettings, InternalHandler, RuntimeError, code, precompile};
 
 /// The code of a component.
 #[derive(Debug)]
@@ -81,12 +85,9 @@ impl Runtime {
         let state_dir = config.state_dir.map(PathBuf::from).or(state_dir);
         let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &services.redis)?;
 
-        let engine = engine::engine(&settings).map_err(internal)?;
-        let linker = Linker::new(&engine).map_err(internal)?;
-        let ticker =
-            Ticker::start(&engine).map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
-        let instances = Instances::new(&engine, ticker, &settings);
-        let build = Build { engine, linker, instances: Arc::new(instances), variables, stores, services };
+        let ticker = Ticker::start().map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
+        let instances = Arc::new(Instances::new(ticker, &settings));
+        let build = Build { settings, hosts: Hosts::default(), instances, variables, stores, services };
         let components = build.components(&app, code, &files)?;
         Ok(Arc::new(Self { app, components, variables: build.variables, services: build.services }))
     }
@@ -119,6 +120,12 @@ impl Runtime {
     }
 }
 
+fn written(code: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(code)?;
+    Ok(file)
+}
+
 fn internal(error: wasmtime::Error) -> RuntimeError {
     RuntimeError::Internal(format!("{error:#}"))
 }
@@ -131,10 +138,23 @@ fn services(config: &RuntimeConfig, env: &[(String, String)]) -> Result<Services
     Ok(Services { http, redis: redis::Servers::default(), stdio, internal: OnceLock::new() })
 }
 
-/// What building one component needs of all.
-struct Build {
+/// What components of one ABI run in.
+struct Host {
     engine: Engine,
     linker: Linker,
+}
+
+/// Made where a component needs them: most apps need one.
+#[derive(Default)]
+struct Hosts {
+    synchronous: OnceCell<Host>,
+    asynchronous: OnceCell<Host>,
+}
+
+/// What building one component needs of all.
+struct Build {
+    settings: EngineSettings,
+    hosts: Hosts,
     instances: Arc<Instances>,
     variables: Variables,
     stores: Stores,
@@ -158,14 +178,35 @@ impl Build {
     }
 
     fn component(&self, component: &LockedComponent, code: Code, files: Option<&Path>) -> Result<Component, RuntimeError> {
-        let code = match code {
-            Code::Precompiled(file) => code::load(&self.engine, file)
-                .map_err(|error| RuntimeError::Internal(format!("precompiled code can't be loaded: {error:#}"))),
-            Code::Wasm(wasm) => precompile::compile(&self.engine, &wasm),
-        };
-        let code = code.map_err(|error| error.of_component(&component.id))?;
+        let (code, host) = self.load(code).map_err(|error| error.of_component(&component.id))?;
         let guest = Arc::new(self.guest(component, files)?);
-        Component::new(&code, &self.linker, guest, self.instances.clone())
+        Component::new(&code, &host.linker, guest, self.instances.clone())
+    }
+
+    fn load(&self, code: Code) -> Result<(wasmtime::component::Component, &Host), RuntimeError> {
+        let file = match code {
+            Code::Precompiled(file) => file,
+            Code::Wasm(wasm) => written(&precompile::precompile(&wasm)?)
+                .map_err(|error| RuntimeError::Internal(format!("code can't be written: {error}")))?,
+        };
+        let failed = |error: &dyn Display| RuntimeError::Internal(format!("precompiled code can't be loaded: {error:#}"));
+        let abi = code::abi(&file).map_err(|error| failed(&error))?.ok_or_else(|| failed(&"it is not marked"))?;
+        let host = self.host(abi)?;
+        Ok((code::load(&host.engine, file).map_err(|error| failed(&error))?, host))
+    }
+
+    fn host(&self, abi: Abi) -> Result<&Host, RuntimeError> {
+        let host = match abi {
+            Abi::Sync => &self.hosts.synchronous,
+            Abi::Async => &self.hosts.asynchronous,
+        };
+        if let Some(host) = host.get() {
+            return Ok(host);
+        }
+        let engine = engine::engine(abi, &self.settings).map_err(internal)?;
+        let linker = Linker::new(&engine, abi).map_err(internal)?;
+        self.instances.add(&engine);
+        Ok(host.get_or_init(|| Host { engine, linker }))
     }
 
     fn guest(&self, component: &LockedComponent, files: Option<&Path>) -> Result<Guest, RuntimeError> {

@@ -1,8 +1,8 @@
-//! Turns of running guests: the engine's epoch moves while an instance exists, and only then, so that an idle app wakes nobody.
+//! Turns of running guests: the engines' epochs move while an instance exists, and only then, so that an idle app wakes nobody.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wasmtime::{Engine, EngineWeak};
 /// How long a guest may compute before others on its thread get their turn.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The thread that moves the epoch, asleep while no [`Ticking`] exists.
+/// The thread that moves the epochs, asleep while no [`Ticking`] exists.
 pub(crate) struct Ticker {
     state: Arc<State>,
     thread: Thread,
@@ -19,6 +19,7 @@ pub(crate) struct Ticker {
 
 #[derive(Default)]
 struct State {
+    engines: Mutex<Vec<EngineWeak>>,
     instances: AtomicUsize,
     asleep: AtomicBool,
     ended: AtomicBool,
@@ -28,12 +29,17 @@ struct State {
 pub(crate) struct Ticking(Arc<State>);
 
 impl Ticker {
-    pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let state = Arc::<State>::default();
-        let (engine, shared) = (engine.weak(), state.clone());
+        let shared = state.clone();
         let thread = thread::Builder::new().name("epoch".to_owned()).stack_size(64 << 10);
-        let thread = thread.spawn(move || tick(&engine, &shared))?.thread().clone();
+        let thread = thread.spawn(move || tick(&shared))?.thread().clone();
         Ok(Self { state, thread })
+    }
+
+    /// From now on that engine's epoch moves too.
+    pub(crate) fn add(&self, engine: &Engine) {
+        self.state.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
     }
 
     pub(crate) fn enter(&self) -> Ticking {
@@ -58,13 +64,15 @@ impl Drop for Ticking {
     }
 }
 
-fn tick(engine: &EngineWeak, state: &State) {
+fn tick(state: &State) {
     while !state.ended.load(SeqCst) {
         if state.instances.load(SeqCst) > 0 {
             // First the time, then the tick: a guest that has only begun has had no turn yet.
             thread::sleep(TICK);
-            if let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
+            for engine in &*state.engines.lock().unwrap_or_else(PoisonError::into_inner) {
+                if let Some(engine) = engine.upgrade() {
+                    engine.increment_epoch();
+                }
             }
             continue;
         }
@@ -96,8 +104,7 @@ mod tests {
 
     #[test]
     fn it_sleeps_exactly_while_there_is_no_instance() {
-        let engine = crate::engine::engine(&crate::EngineSettings::default()).unwrap();
-        let ticker = Ticker::start(&engine).unwrap();
+        let ticker = Ticker::start().unwrap();
         let asleep = || ticker.state.asleep.load(SeqCst);
         for _ in 0..3 {
             assert!(reaches(Duration::from_secs(10), asleep));

@@ -1,16 +1,17 @@
-//! All host interfaces in one linker, made once for the app; each component is linked once.
+//! All host interfaces in one linker, made once for all components of an ABI; each component is linked once.
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
 use super::{Guest, HostState, absent, key_value, outbound_http, redis, variables, wasi, wasi_2023};
 use crate::RuntimeError;
+use crate::engine::Abi;
 
-/// The linker of all components.
+/// The linker of all components of an ABI.
 pub(crate) struct Linker(wasmtime::component::Linker<HostState>);
 
 impl Linker {
-    pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engine: &Engine, abi: Abi) -> wasmtime::Result<Self> {
         let mut linker = wasmtime::component::Linker::new(engine);
         wasi::link(&mut linker)?;
         wasi_2023::link(&mut linker)?;
@@ -18,6 +19,13 @@ impl Linker {
         variables::link(&mut linker)?;
         key_value::link(&mut linker)?;
         redis::link(&mut linker)?;
+        if abi == Abi::Async {
+            wasi::link_async(&mut linker)?;
+            outbound_http::link_async(&mut linker)?;
+            variables::link_async(&mut linker)?;
+            key_value::link_async(&mut linker)?;
+            redis::link_async(&mut linker)?;
+        }
         Ok(Self(linker))
     }
 

@@ -99,6 +99,10 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     interface::link(linker)
 }
 
+pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    interface::link_async(linker)
+}
+
 mod bindings {
     #![allow(missing_docs, reason = "generated code")]
 

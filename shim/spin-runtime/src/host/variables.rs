@@ -73,8 +73,11 @@ use bindings::wasi::config::store as config;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     v2::add_to_linker::<_, Spin>(linker, |state| state)?;
-    v3::add_to_linker::<_, Spin>(linker, |state| state)?;
     config::add_to_linker::<_, Spin>(linker, |state| state)
+}
+
+pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    v3::add_to_linker::<_, Spin>(linker, |state| state)
 }
 
 /// Why there is no value, as both versions of the interface say it.

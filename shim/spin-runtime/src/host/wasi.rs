@@ -9,7 +9,10 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 use super::{Guest, HostState};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p3::add_to_linker(linker)
 }
 

@@ -2,6 +2,7 @@
 //! both. A patch number of their own keeps the names of a component apart that imports both, as Python's do.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use wasmparser::{
     BinaryReader, BinaryReaderError, ComponentExportSectionReader, ComponentImportSectionReader, FromReader, SectionLimited,
@@ -26,48 +27,66 @@ pub(super) fn released(component: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, Binary
     }
 }
 
+/// Whether it imports and exports nothing of WASI 0.3 or of Spin 4, whose functions are asynchronous.
+pub(super) fn are_synchronous(component: &[u8]) -> Result<bool, BinaryReaderError> {
+    let mut synchronous = true;
+    sections(component, |id, section, _| {
+        let names = match id {
+            IMPORTS => names(imports(section)?, |import| import.name.name)?,
+            EXPORTS => names(exports(section)?, |export| export.name.name)?,
+            _ => return Ok(()),
+        };
+        synchronous &= !names.iter().any(|name| name.starts_with("spin:") || name.starts_with("wasi:") && name.contains("@0.3."));
+        Ok(())
+    })?;
+    Ok(synchronous)
+}
+
 fn renamed(component: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
-    let mut reader = BinaryReader::new(component, 0);
-    reader.read_bytes(HEADER)?;
     let mut output: Option<Vec<u8>> = None;
-    while !reader.eof() {
-        let start = reader.current_position();
-        let id = reader.read_u8()?;
-        let length = reader.read_var_u32()? as usize;
-        let section = reader.read_bytes(length)?;
+    sections(component, |id, section, whole| {
         let replacements = match id {
-            IMPORTS => imports(section)?,
-            EXPORTS => exports(section)?,
+            IMPORTS => released_names(names(imports(section)?, |import| import.name.name)?, release),
+            EXPORTS => released_names(names(exports(section)?, |export| export.name.name)?, release_export),
             _ => Vec::new(),
         };
         if !replacements.is_empty() {
-            let output = output.get_or_insert_with(|| component[..start].to_vec());
+            let output = output.get_or_insert_with(|| component[..whole.start].to_vec());
             output.push(id);
             let section = replace(section, &replacements);
             write_length(output, section.len());
             output.extend(section);
         } else if let Some(output) = &mut output {
-            output.extend(&component[start..reader.current_position()]);
+            output.extend(&component[whole]);
         }
-    }
+        Ok(())
+    })?;
     Ok(output)
 }
 
-/// A name and what takes its place.
-type Replacement<'a> = (&'a str, String);
-
-fn imports(section: &[u8]) -> Result<Vec<Replacement<'_>>, BinaryReaderError> {
-    let names = names(ComponentImportSectionReader::new(BinaryReader::new(section, 0))?, |import| import.name.name);
-    Ok(names?.into_iter().filter_map(|name| Some((name, release(name)?))).collect())
+/// Visits the component's own sections: their ids, what is in them, and where they stand with their heads.
+fn sections<'a>(
+    component: &'a [u8],
+    mut visit: impl FnMut(u8, &'a [u8], Range<usize>) -> Result<(), BinaryReaderError>,
+) -> Result<(), BinaryReaderError> {
+    let mut reader = BinaryReader::new(component, 0);
+    reader.read_bytes(HEADER)?;
+    while !reader.eof() {
+        let start = reader.current_position();
+        let id = reader.read_u8()?;
+        let length = reader.read_var_u32()? as usize;
+        let section = reader.read_bytes(length)?;
+        visit(id, section, start..reader.current_position())?;
+    }
+    Ok(())
 }
 
-fn exports(section: &[u8]) -> Result<Vec<Replacement<'_>>, BinaryReaderError> {
-    let names = names(ComponentExportSectionReader::new(BinaryReader::new(section, 0))?, |export| export.name.name);
-    let release = |name| {
-        let exported = RELEASED_EXPORTS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
-        exported.or_else(|| release(name))
-    };
-    Ok(names?.into_iter().filter_map(|name| Some((name, release(name)?))).collect())
+fn imports(section: &[u8]) -> Result<ComponentImportSectionReader<'_>, BinaryReaderError> {
+    ComponentImportSectionReader::new(BinaryReader::new(section, 0))
+}
+
+fn exports(section: &[u8]) -> Result<ComponentExportSectionReader<'_>, BinaryReaderError> {
+    ComponentExportSectionReader::new(BinaryReader::new(section, 0))
 }
 
 fn names<'a, T: FromReader<'a>>(
@@ -75,6 +94,18 @@ fn names<'a, T: FromReader<'a>>(
     name: impl Fn(&T) -> &'a str,
 ) -> Result<Vec<&'a str>, BinaryReaderError> {
     section.into_iter().map(|item| Ok(name(&item?))).collect()
+}
+
+/// A name and what takes its place.
+type Replacement<'a> = (&'a str, String);
+
+fn released_names<'a>(names: Vec<&'a str>, release: impl Fn(&str) -> Option<String>) -> Vec<Replacement<'a>> {
+    names.into_iter().filter_map(|name| Some((name, release(name)?))).collect()
+}
+
+fn release_export(name: &str) -> Option<String> {
+    let exported = RELEASED_EXPORTS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
+    exported.or_else(|| release(name))
 }
 
 fn release(name: &str) -> Option<String> {

@@ -8,7 +8,10 @@ use super::bindings::spin::key_value::key_value as v3;
 use super::{Failure, Opened};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    v2::add_to_linker::<_, Spin>(linker, |state| state)?;
+    v2::add_to_linker::<_, Spin>(linker, |state| state)
+}
+
+pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     v3::add_to_linker::<_, Spin>(linker, |state| state)
 }
 

@@ -13,7 +13,10 @@ use super::values::{Failure, Item, Parameter, command, items};
 use super::{ConnectError, Connection, Opened};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    v2::add_to_linker::<_, Spin>(linker, |state| state)?;
+    v2::add_to_linker::<_, Spin>(linker, |state| state)
+}
+
+pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     v3::add_to_linker::<_, Spin>(linker, |state| state)
 }
 
