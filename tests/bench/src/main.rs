@@ -14,6 +14,7 @@ mod proc;
 mod programs;
 mod report;
 mod scale;
+mod shim;
 mod wrk;
 
 use std::path::PathBuf;

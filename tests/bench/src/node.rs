@@ -14,6 +14,7 @@ use harness::{Containerd, SpinApp, Task, image, required_env};
 use crate::error::Error;
 use crate::probe;
 use crate::programs::Programs;
+use crate::shim::Container;
 
 /// After the end of a task: what shim and containerd still do about it would disturb the next measurement.
 const AFTERMATH: Duration = Duration::from_millis(150);
@@ -105,8 +106,8 @@ impl Node {
 
     /// Runs it, and waits for its first 200.
     pub fn start(&self, service: &Service, id: &str) -> Result<Started, Error> {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut ctr = self.containerd.command(&[]);
+        let address = any_address();
+        let mut ctr = self.containerd.command(&["run", "-d", "--null-io"]);
         ctr.args(service.arguments(id, address)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
         let child = ctr.spawn().map_err(|source| Error::Run { program: "ctr", source })?;
@@ -150,6 +151,21 @@ impl Node {
         started
     }
 
+    /// Starts it by calling its shim as containerd would, and ends it again; from the shim's execution to the first 200.
+    pub fn own_part(&self, service: &Service) -> Result<Duration, Error> {
+        let (id, address) = ("tried", any_address());
+        run(self.containerd.command(&["containers", "create"]).args(service.arguments(id, address)));
+        let shim = match service.name {
+            RUNC => self.containerd.bin().join("containerd-shim-runc-v2"),
+            _ => PathBuf::from(required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2"),
+        };
+        let container = Container { containerd: &self.containerd, id, shim, address };
+        let took = container.own_part();
+        self.containerd.ctr_ok(&["containers", "rm", id]);
+        sleep(AFTERMATH);
+        took
+    }
+
     /// The processes of all tasks.
     pub fn tasks(&self) -> Vec<i32> {
         let list = self.containerd.ctr_ok(&["tasks", "ls"]);
@@ -164,7 +180,7 @@ impl Service {
             _ => ("io.containerd.spin.v2", vec!["/".to_owned()]),
         };
         let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
-        let mut arguments: Vec<String> = ["run", "-d", "--null-io", "--net-host", "--runtime", runtime].map(str::to_owned).into();
+        let mut arguments: Vec<String> = ["--net-host", "--runtime", runtime].map(str::to_owned).into();
         for variable in self.env.iter().chain([&listen]) {
             arguments.extend(["--env".to_owned(), variable.clone()]);
         }
@@ -172,6 +188,10 @@ impl Service {
         arguments.extend(command);
         arguments
     }
+}
+
+fn any_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
 /// The native server as an OCI archive, which is the caller's to remove.

@@ -109,8 +109,14 @@ impl Containerd {
         self.dir.path().join("state/io.containerd.runtime.v2.task").join(self.namespace()).join(id)
     }
 
-    fn namespace(&self) -> &OsStr {
-        self.dir.path().file_name().expect("a temporary directory has a name")
+    /// The namespace of everything here.
+    pub fn namespace(&self) -> &str {
+        self.dir.path().file_name().and_then(OsStr::to_str).expect("a temporary directory has a name of text")
+    }
+
+    /// Below this directory are its programs.
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// The namespace's own cgroups: `ctr` puts those of tasks into them, and whoever removes a task leaves them.
