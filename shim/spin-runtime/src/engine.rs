@@ -12,7 +12,7 @@ const WARM_SHARE: u64 = 4;
 
 /// How a component calls and is called, in the component model's words: with the synchronous ABI alone, as up to WASI 0.2, or with the asynchronous
 /// one too. It decides the engine, because an engine that knows the asynchronous ABI keeps books about every call, also of components that never
-/// use it: a fifth of a small request's time.
+/// use it: an eighth of a small request's time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Abi {
     /// Synchronous alone.
