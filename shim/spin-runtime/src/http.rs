@@ -179,6 +179,9 @@ impl HttpHandler {
 
     /// Gives no more jobs to that instance; what it was given and has not begun is another's.
     fn close(&self, seat: &Arc<Seat>) {
+        if !seat.close() {
+            return;
+        }
         self.0.pool.close(seat);
         if let Some(job) = seat.take_back()
             && let Ok(runtime) = Handle::try_current()

@@ -49,9 +49,11 @@ impl Pool {
         }
     }
 
-    /// That instance would take one more.
+    /// That instance would take one more, if that is not known already.
     pub(super) fn open(&self, seat: &Arc<Seat>) {
-        self.state().open.push(seat.clone());
+        if !seat.open() {
+            self.state().open.push(seat.clone());
+        }
     }
 
     /// That instance would not, after all.

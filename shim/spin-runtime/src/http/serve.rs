@@ -44,12 +44,12 @@ pub(super) async fn serve(
         let mut running = FuturesUnordered::new();
         running.push(begin(first));
         *requests += 1;
-        let (mut taking, mut open) = (true, false);
+        let mut taking = true;
         poll_fn(|context| {
             loop {
                 match Pin::new(&mut running).poll_next(context) {
                     Poll::Ready(Some(Ok(answered))) => {
-                        // One that takes too long may do so for ever: the instance ends with those it has.
+                        // One that takes too long may do so for ever: its instance is given nothing more meanwhile.
                         taking &= answered;
                         seat.note(running.is_empty());
                         continue;
@@ -62,15 +62,12 @@ pub(super) async fn serve(
                     if let Some(job) = seat.take(context) {
                         running.push(begin(job));
                         *requests += 1;
-                        open = false;
                         continue;
                     }
-                    if !open && seat.waits() {
-                        open = true;
+                    if seat.waits() {
                         handler.0.pool.open(seat);
                     }
-                } else if open {
-                    open = false;
+                } else {
                     handler.close(seat);
                 }
                 return match running.is_empty() && accessor.poll_no_interesting_tasks(context).is_ready() {

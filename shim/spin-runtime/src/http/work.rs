@@ -130,6 +130,8 @@ async fn call(store: &mut Store<HostState>, exports: &wasi_02::Proxy, job: Job, 
 /// What an instance at work shares with those outside: where it is given one job more, and how far it is.
 pub(super) struct Seat {
     taken: Mutex<Taken>,
+    /// Whether the pool may give it a job, or has and it is not begun.
+    open: AtomicBool,
     progress: Mutex<Progress>,
     /// Whether it has waited since it was last given a job: until then it may be one that only computes.
     waited: AtomicBool,
@@ -143,7 +145,7 @@ struct Taken {
 
 /// When an instance last began or answered a request, and whether all are answered.
 #[derive(Clone, Copy)]
-pub(super) struct Progress {
+struct Progress {
     at: Instant,
     answered: bool,
 }
@@ -151,7 +153,7 @@ pub(super) struct Progress {
 impl Seat {
     fn new() -> Self {
         let progress = Mutex::new(Progress { at: Instant::now(), answered: false });
-        Self { taken: Mutex::default(), progress, waited: AtomicBool::new(false) }
+        Self { taken: Mutex::default(), open: AtomicBool::new(false), progress, waited: AtomicBool::new(false) }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -167,8 +169,19 @@ impl Seat {
         *self.progress() = Progress { at: Instant::now(), answered };
     }
 
+    /// Notes that it may be given a job; whether it could already.
+    pub(super) fn open(&self) -> bool {
+        self.open.swap(true, Relaxed)
+    }
+
+    /// Notes that it is given none any more; whether it could be.
+    pub(super) fn close(&self) -> bool {
+        self.open.swap(false, Relaxed)
+    }
+
     /// Notes that a job was begun.
     pub(super) fn begin(&self) {
+        self.close();
         self.waited.store(false, Relaxed);
         self.note(false);
     }
