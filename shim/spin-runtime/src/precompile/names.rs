@@ -31,12 +31,8 @@ pub(super) fn released(component: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, Binary
 pub(super) fn are_synchronous(component: &[u8]) -> Result<bool, BinaryReaderError> {
     let mut synchronous = true;
     sections(component, |id, section, _| {
-        let names = match id {
-            IMPORTS => names(imports(section)?, |import| import.name.name)?,
-            EXPORTS => names(exports(section)?, |export| export.name.name)?,
-            _ => return Ok(()),
-        };
-        synchronous &= !names.iter().any(|name| name.starts_with("spin:") || name.starts_with("wasi:") && name.contains("@0.3."));
+        let asynchronous = |name: &&str| name.starts_with("spin:") || name.starts_with("wasi:") && name.contains("@0.3.");
+        synchronous &= !names_in(id, section)?.iter().any(asynchronous);
         Ok(())
     })?;
     Ok(synchronous)
@@ -45,11 +41,9 @@ pub(super) fn are_synchronous(component: &[u8]) -> Result<bool, BinaryReaderErro
 fn renamed(component: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
     let mut output: Option<Vec<u8>> = None;
     sections(component, |id, section, whole| {
-        let replacements = match id {
-            IMPORTS => released_names(names(imports(section)?, |import| import.name.name)?, release),
-            EXPORTS => released_names(names(exports(section)?, |export| export.name.name)?, release_export),
-            _ => Vec::new(),
-        };
+        let release = if id == EXPORTS { release_export } else { release };
+        let replacements = names_in(id, section)?.into_iter().filter_map(|name| Some((name, release(name)?)));
+        let replacements: Vec<Replacement<'_>> = replacements.collect();
         if !replacements.is_empty() {
             let output = output.get_or_insert_with(|| component[..whole.start].to_vec());
             output.push(id);
@@ -81,12 +75,14 @@ fn sections<'a>(
     Ok(())
 }
 
-fn imports(section: &[u8]) -> Result<ComponentImportSectionReader<'_>, BinaryReaderError> {
-    ComponentImportSectionReader::new(BinaryReader::new(section, 0))
-}
-
-fn exports(section: &[u8]) -> Result<ComponentExportSectionReader<'_>, BinaryReaderError> {
-    ComponentExportSectionReader::new(BinaryReader::new(section, 0))
+/// The names that a section imports or exports; none in one that does neither.
+fn names_in(id: u8, section: &[u8]) -> Result<Vec<&str>, BinaryReaderError> {
+    let reader = BinaryReader::new(section, 0);
+    match id {
+        IMPORTS => names(ComponentImportSectionReader::new(reader)?, |import| import.name.name),
+        EXPORTS => names(ComponentExportSectionReader::new(reader)?, |export| export.name.name),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn names<'a, T: FromReader<'a>>(
@@ -98,10 +94,6 @@ fn names<'a, T: FromReader<'a>>(
 
 /// A name and what takes its place.
 type Replacement<'a> = (&'a str, String);
-
-fn released_names<'a>(names: Vec<&'a str>, release: impl Fn(&str) -> Option<String>) -> Vec<Replacement<'a>> {
-    names.into_iter().filter_map(|name| Some((name, release(name)?))).collect()
-}
 
 fn release_export(name: &str) -> Option<String> {
     let exported = RELEASED_EXPORTS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
