@@ -40,6 +40,12 @@ async fn settled() {
     }
 }
 
+/// Moves the clock, which must stand still, and lets everything run that was due.
+async fn after(time: Duration) {
+    tokio::time::advance(time).await;
+    settled().await;
+}
+
 #[tokio::test]
 async fn by_default_an_instance_of_wasi_03_is_used_again_and_one_of_02_is_not() {
     assert_eq!(counts(&*counting("probe-http", None, None).await, 3).await, [1, 1, 1]);
@@ -59,9 +65,9 @@ async fn an_instance_that_nobody_needs_ends() {
     for guest in ["probe-http", "probe-p3"] {
         let http = counting(guest, None, Some(Reuse::default())).await;
         assert_eq!(counts(&http, 2).await, [1, 2], "{guest}");
-        tokio::time::sleep(Reuse::default().idle / 2).await;
+        after(Reuse::default().idle / 2).await;
         assert_eq!(counts(&http, 1).await, [3], "{guest}");
-        tokio::time::sleep(Reuse::default().idle * 2).await;
+        after(Reuse::default().idle * 2).await;
         assert_eq!(counts(&http, 1).await, [1], "{guest}");
     }
 }
@@ -89,7 +95,7 @@ async fn an_instance_takes_no_more_at_once_than_asked_for() {
 async fn a_request_over_its_time_ends_alone() {
     let http = counting("probe-p3", SECOND, None).await;
     let too_long = waiting(&http, "/?sleep=20000").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    after(Duration::from_millis(500)).await;
     let shorter = waiting(&http, "/?sleep=900").await;
     assert_eq!(too_long.await.unwrap().unwrap_err(), HttpError::TimedOut);
     settled().await;
@@ -102,7 +108,7 @@ async fn an_instance_works_on_after_its_answer_but_not_for_ever() {
     let http = counting("probe-p3", SECOND, None).await;
     assert_eq!(waiting(&http, "/?after=20000").await.await.unwrap().unwrap().text(), "1 1");
     assert_eq!(http.get("/").await.text(), "2 1");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    after(Duration::from_secs(2)).await;
     assert_eq!(http.get("/").await.text(), "1 1");
 }
 
