@@ -14,7 +14,7 @@ const WARM_SHARE: u64 = 4;
 /// one too. It decides the engine, because an engine that knows the asynchronous ABI keeps books about every call, also of components that never
 /// use it: an eighth of a small request's time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Abi {
+pub(crate) enum Abi {
     /// Synchronous alone.
     Sync,
     /// Synchronous and asynchronous.
@@ -96,14 +96,14 @@ pub(crate) fn engine(abi: Abi, settings: &EngineSettings) -> wasmtime::Result<En
     match Engine::new(&config(abi, settings)) {
         Err(error) if settings.pooling => {
             log::debug!("no pool of instances: {error:#}");
-            compiler(abi)
+            without_pool(abi)
         }
         result => result,
     }
 }
 
-/// Makes an engine that needs no pool, as it only compiles.
-pub(crate) fn compiler(abi: Abi) -> wasmtime::Result<Engine> {
+/// Makes an engine that takes no address space before it needs it; all that compiling needs.
+pub(crate) fn without_pool(abi: Abi) -> wasmtime::Result<Engine> {
     Engine::new(&config(abi, &EngineSettings { pooling: false, ..EngineSettings::default() }))
 }
 

@@ -19,7 +19,7 @@ const FORMAT: &[u8] = b"2";
 pub fn compatibility() -> String {
     // The default hasher is the same within one build of this crate, and another build has another version or another engine.
     let mut engine_hash = DefaultHasher::new();
-    match engine::compiler(Abi::Async) {
+    match engine::without_pool(Abi::Async) {
         Ok(engine) => engine.precompile_compatibility_hash().hash(&mut engine_hash),
         // Nothing can be compiled then, nor found.
         Err(error) => error.to_string().hash(&mut engine_hash),
@@ -46,7 +46,7 @@ pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, RuntimeError> {
 
 /// Refused where the component needs the other ABI: the types of functions come first, so that nothing is compiled in vain.
 fn precompile_for(abi: Abi, component: &[u8]) -> Result<Vec<u8>, RuntimeError> {
-    let engine = engine::compiler(abi).map_err(|error| RuntimeError::Internal(format!("{error:#}")))?;
+    let engine = engine::without_pool(abi).map_err(|error| RuntimeError::Internal(format!("{error:#}")))?;
     let code = engine.precompile_component(component).map_err(|error| invalid(&error))?;
     Ok(code::marked(code, abi))
 }
