@@ -55,15 +55,23 @@ fn seen_before(node: &Node, services: &[Service; 3], scale: &Scale, report: &mut
         ("start/from the bundle to the first 200", |start| start.from_bundle),
     ];
     for (figure, part) in parts {
-        let side =
-            |which: usize| Side::new(services[which].name, starts[which].iter().map(|start| milliseconds(part(start))).collect());
-        report.add(figure, "ms", side(0), Some(side(2)));
-        report.add(figure, "ms", side(1), Some(side(2)));
+        compare(
+            report,
+            figure,
+            services,
+            starts.each_ref().map(|starts| starts.iter().map(|start| milliseconds(part(start))).collect()),
+        );
     }
-    let side = |which: usize| Side::new(services[which].name, own[which].clone());
-    report.add("start/the shim's own part, to the first 200", "ms", side(0), Some(side(2)));
-    report.add("start/the shim's own part, to the first 200", "ms", side(1), Some(side(2)));
+    compare(report, "start/the shim's own part, to the first 200", services, own);
     Ok(())
+}
+
+/// Both of ours beside the peer.
+fn compare(report: &mut Report, figure: &str, services: &[Service; 3], runs: [Vec<f64>; 3]) {
+    let side = |which: usize| Side::new(services[which].name, runs[which].clone());
+    for ours in [0, 1] {
+        report.add(figure, "ms", side(ours), Some(side(2)));
+    }
 }
 
 fn first_time(node: &Node, service: &Service, scale: &Scale, report: &mut Report) -> Result<(), Error> {
