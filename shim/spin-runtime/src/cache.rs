@@ -30,7 +30,7 @@ const STALE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
-    compatibility: String,
+    compatibility: &'static str,
 }
 
 /// Why the cache can't be used.
@@ -123,7 +123,7 @@ impl Cache {
             if name.ends_with(TEMPORARY) {
                 freed += remove_if(age(metadata.modified()) > STALE, &file.path(), metadata.len());
             } else if name.ends_with(CODE) {
-                let outdated = !name.contains(&self.compatibility) || unused > max_age;
+                let outdated = !name.contains(self.compatibility) || unused > max_age;
                 match outdated {
                     true => freed += remove_if(true, &file.path(), metadata.len()),
                     false => kept.push((unused, metadata.len(), file.path())),
@@ -142,7 +142,7 @@ impl Cache {
     }
 
     fn entry(&self, digest: &str) -> Result<Entry<'_>, CacheError> {
-        Ok(Entry::new(&self.dir, digest, &self.compatibility)?)
+        Ok(Entry::new(&self.dir, digest, self.compatibility)?)
     }
 }
 

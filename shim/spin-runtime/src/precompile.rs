@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
@@ -16,7 +17,14 @@ mod names;
 const FORMAT: &[u8] = b"2";
 
 /// What precompiled code depends on besides the WebAssembly itself: part of every cache key, so that code of another version is never found.
-pub fn compatibility() -> String {
+///
+/// Found out once for the process; that takes part of a millisecond, which a process that waits may as well spend before.
+pub fn compatibility() -> &'static str {
+    static COMPATIBILITY: LazyLock<String> = LazyLock::new(hash_compatibility);
+    &COMPATIBILITY
+}
+
+fn hash_compatibility() -> String {
     // The default hasher is the same within one build of this crate, and another build has another version or another engine.
     let mut engine_hash = DefaultHasher::new();
     match engine::without_pool(Abi::Async) {
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn compatibility_is_the_same_each_time() {
-        assert_eq!(compatibility(), compatibility());
+        assert_eq!(hash_compatibility(), compatibility());
         assert_eq!(compatibility().len(), 32);
     }
 }

@@ -60,7 +60,7 @@ fn a_failed_compile_leaves_nothing_and_the_next_may_try() {
 fn code_of_another_version_is_not_found() {
     let (_dir, cache) = cache();
     make(&cache);
-    let other = Cache { compatibility: "other".to_owned(), dir: cache.dir.clone() };
+    let other = Cache { compatibility: "other", dir: cache.dir.clone() };
     assert!(other.find(DIGEST).unwrap().is_none());
 }
 
@@ -109,7 +109,7 @@ fn pruning_removes_other_versions_and_leftovers_of_killed_processes() {
     let old = SystemTime::now() - 2 * STALE;
     leftover.as_file().set_modified(old).unwrap();
     let (_, leftover) = leftover.keep().unwrap();
-    let other = Cache { compatibility: "other".to_owned(), dir: cache.dir.clone() };
+    let other = Cache { compatibility: "other", dir: cache.dir.clone() };
     other.prune(u64::MAX, Duration::MAX).unwrap();
     assert!(!leftover.exists());
     assert!(cache.find(DIGEST).unwrap().is_none());
