@@ -23,34 +23,44 @@ pub(crate) fn marked(mut code: Vec<u8>, abi: Abi) -> Vec<u8> {
     code
 }
 
-/// The engine the code needs; none where it is not marked.
-pub(crate) fn abi(mut file: &File) -> io::Result<Option<Abi>> {
-    let mut mark = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut mark)?;
-    Ok(match mark {
-        [SYNC] => Some(Abi::Sync),
-        [ASYNC] => Some(Abi::Async),
-        _ => None,
-    })
+/// The precompiled code of a component, in an open file.
+pub(crate) struct Code {
+    file: File,
+    /// Of the engines that it is for.
+    pub(crate) abi: Abi,
 }
 
-/// Loads what [`crate::precompile::precompile`] made.
-///
-/// The file is mapped, so that processes running the same code share its pages. Where it can't be (no /proc, a file system mounted noexec) it
-/// is read.
-pub(crate) fn load(engine: &Engine, mut file: File) -> wasmtime::Result<Component> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: the bytes were made by `precompile` of this very version and reached us as an open file of the node cache, a directory only root
-    // can enter, where files appear complete and are never changed (see `cache`). The engine refuses code of another engine by itself.
-    match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => Ok(component),
-        Err(error) => {
-            log::debug!("precompiled code can't be mapped: {error:#}");
-            let mut bytes = Vec::new();
-            file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
-            // SAFETY: as above, the same file.
-            unsafe { Component::deserialize(engine, bytes) }
+impl Code {
+    /// Of a file that [`crate::precompile::precompile`] wrote.
+    pub(crate) fn new(mut file: File) -> io::Result<Self> {
+        let mut mark = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut mark)?;
+        let abi = match mark {
+            [SYNC] => Abi::Sync,
+            [ASYNC] => Abi::Async,
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not marked")),
+        };
+        Ok(Self { file, abi })
+    }
+
+    /// Loads it into an engine of its ABI.
+    ///
+    /// The file is mapped, so that processes running the same code share its pages. Where it can't be (no /proc, a file system mounted noexec) it
+    /// is read.
+    pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        // SAFETY: the bytes were made by `precompile` of this very version and reached us as an open file of the node cache, a directory only root
+        // can enter, where files appear complete and are never changed (see `cache`). The engine refuses code of another engine by itself.
+        match unsafe { Component::deserialize_file(engine, path) } {
+            Ok(component) => Ok(component),
+            Err(error) => {
+                log::debug!("precompiled code can't be mapped: {error:#}");
+                let (mut file, mut bytes) = (&self.file, Vec::new());
+                file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
+                // SAFETY: as above, the same file.
+                unsafe { Component::deserialize(engine, bytes) }
+            }
         }
     }
 }

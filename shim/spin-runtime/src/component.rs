@@ -6,11 +6,14 @@ use wasmtime::Store;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use crate::RuntimeError;
+use crate::code::Code;
 use crate::host::{Guest, HostState};
 use crate::http::{HttpHandler, HttpOptions};
 use crate::instance::{Instances, StoreError};
 use crate::message::{MessageHandler, MessageOptions, MessagePre};
-use crate::{RuntimeError, host};
+use crate::runtime::Hosts;
+use crate::tier::{Tier, Tiered};
 
 /// How a component handles HTTP requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,23 +37,20 @@ pub enum RedisExport {
 pub struct Component {
     guest: Arc<Guest>,
     instances: Arc<Instances>,
-    pre: InstancePre<HostState>,
+    hosts: Arc<Hosts>,
+    code: Code,
+    pre: Tiered<InstancePre<HostState>>,
     exports: Vec<String>,
 }
 
 impl Component {
-    pub(crate) fn new(
-        code: &wasmtime::component::Component,
-        linker: &host::Linker,
-        guest: Arc<Guest>,
-        instances: Arc<Instances>,
-    ) -> Result<Self, RuntimeError> {
-        let pre = linker.link(code, &guest)?;
+    pub(crate) fn new(code: Code, hosts: Arc<Hosts>, guest: Arc<Guest>, instances: Arc<Instances>) -> Result<Self, RuntimeError> {
+        let pre = hosts.link(&code, Tier::First, &guest)?;
         let instance = |item: &ComponentItem| matches!(item, ComponentItem::ComponentInstance(_));
-        let exports = code.component_type();
-        let exports = exports.exports(code.engine()).filter(|(_, export)| instance(&export.ty));
+        let exports = pre.component().component_type();
+        let exports = exports.exports(pre.engine()).filter(|(_, export)| instance(&export.ty));
         let exports = exports.map(|(name, _)| name.to_owned()).collect();
-        Ok(Self { guest, instances, pre, exports })
+        Ok(Self { guest, instances, hosts, code, pre: Tiered::new(pre), exports })
     }
 
     /// Its id in the app.
@@ -78,30 +78,49 @@ impl Component {
 
     /// A handler of HTTP requests. One serves one tokio runtime: see [`HttpHandler`].
     pub fn http_handler(self: &Arc<Self>, options: HttpOptions) -> Result<HttpHandler, RuntimeError> {
-        let pre = match self.http_export() {
-            Some(HttpExport::Wasi02) => wasmtime_wasi_http::p2::bindings::ProxyPre::new(self.pre.clone()).map(ProxyPre::P2),
-            Some(HttpExport::Wasi03) => wasmtime_wasi_http::p3::bindings::ServicePre::new(self.pre.clone()).map(ProxyPre::P3),
-            None => return Err(self.no_export("HTTP", "wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3")),
+        Ok(HttpHandler::new(self.clone(), self.proxy(Tier::First)?, options))
+    }
+
+    /// What HTTP requests are handed to, in that pool.
+    pub(crate) fn proxy(&self, tier: Tier) -> Result<ProxyPre<HostState>, RuntimeError> {
+        let Some(export) = self.http_export() else {
+            return Err(self.no_export("HTTP", "wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3"));
         };
-        Ok(HttpHandler::new(self.clone(), pre.map_err(|error| self.misfit(&error))?, options))
+        let pre = self.pre(tier)?.clone();
+        let pre = match export {
+            HttpExport::Wasi02 => wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
+            HttpExport::Wasi03 => wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
+        };
+        pre.map_err(|error| self.misfit(&error))
     }
 
     /// A handler of messages.
     pub fn message_handler(self: &Arc<Self>, options: MessageOptions) -> Result<MessageHandler, RuntimeError> {
+        Ok(MessageHandler::new(self.clone(), self.messages(Tier::First)?, options))
+    }
+
+    /// What messages are handed to, in that pool.
+    pub(crate) fn messages(&self, tier: Tier) -> Result<MessagePre, RuntimeError> {
         let Some(export) = self.redis_export() else {
             return Err(self.no_export("Redis", "fermyon:spin/inbound-redis or spin:redis/inbound-redis@3.0.0"));
         };
-        let pre = MessagePre::new(export, self.pre.clone()).map_err(|error| self.misfit(&error))?;
-        Ok(MessageHandler::new(self.clone(), pre, options))
+        MessagePre::new(export, self.pre(tier)?.clone()).map_err(|error| self.misfit(&error))
+    }
+
+    fn pre(&self, tier: Tier) -> Result<&InstancePre<HostState>, RuntimeError> {
+        self.pre.get(tier, || self.hosts.link(&self.code, tier, &self.guest))
     }
 
     pub(crate) fn instances(&self) -> &Instances {
         &self.instances
     }
 
-    /// A store for one instance; waits while there are too many.
-    pub(crate) async fn store(&self) -> Result<Store<HostState>, StoreError> {
-        self.instances.store(self.pre.engine(), &self.guest).await
+    /// A store for one instance, and the pool that it is of; waits while there are too many.
+    pub(crate) async fn store(&self) -> Result<(Store<HostState>, Tier), StoreError> {
+        let place = self.instances.place().await?;
+        let tier = place.tier;
+        let engine = self.pre(tier).map_err(StoreError::Rest)?.engine();
+        Ok((self.instances.store(place, engine, &self.guest)?, tier))
     }
 
     fn misfit(&self, error: &wasmtime::Error) -> RuntimeError {

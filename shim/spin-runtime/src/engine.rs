@@ -2,6 +2,8 @@
 
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
+use crate::tier::Tier;
+
 /// Bytes of an instance's memory that stay mapped for the next instance of the same slot: resetting them is cheaper than faulting them in.
 const KEEP_MEMORY: u64 = 2 << 20;
 /// The same for its tables, and for the stack it ran on.
@@ -9,11 +11,12 @@ const KEEP_TABLE: usize = 1 << 20;
 const KEEP_STACK: usize = 64 << 10;
 /// The share of the memory limit that slots waiting for their next instance may keep.
 const WARM_SHARE: u64 = 4;
+const MOST_WARM: u64 = 64;
 
 /// How a component calls and is called, in the component model's words: with the synchronous ABI alone, as up to WASI 0.2, or with the asynchronous
 /// one too. It decides the engine, because an engine that knows the asynchronous ABI keeps books about every call, also of components that never
 /// use it: an eighth of a small request's time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Abi {
     /// Synchronous alone.
     Sync,
@@ -24,8 +27,7 @@ pub(crate) enum Abi {
 /// What the engine is sized by; nothing in it changes the compiled code.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// How many instances may work at once; a further request waits. Each costs address space and two entries in the kernel's list of mappings,
-    /// even unused: a thousand would take two milliseconds of every start.
+    /// How many instances may work at once; a further request waits.
     pub max_instances: u32,
     /// Bytes of linear memory one instance may have, all its memories together.
     pub max_instance_memory: Option<u64>,
@@ -37,7 +39,7 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { max_instances: 512, max_instance_memory: None, memory_limit: None, pooling: true }
+        Self { max_instances: 1000, max_instance_memory: None, memory_limit: None, pooling: true }
     }
 }
 
@@ -47,27 +49,27 @@ impl EngineSettings {
         self.max_instances.clamp(1, 1 << 20) * 2
     }
 
-    /// How many slots may stay warm unused: all of them, together, within their share of the memory limit.
+    /// How many slots of a pool may stay warm unused: all of them, together with those of the other pool, within their share of the memory limit.
     fn warm_slots(&self) -> u32 {
-        let by_memory = self.memory_limit.map_or(100, |limit| limit / WARM_SHARE / KEEP_MEMORY);
-        u32::try_from(by_memory).unwrap_or(u32::MAX).clamp(4, 100)
+        let by_memory = self.memory_limit.map_or(MOST_WARM, |limit| limit / WARM_SHARE / KEEP_MEMORY / 2);
+        u32::try_from(by_memory.clamp(4, MOST_WARM)).unwrap_or(u32::MAX)
     }
 }
 
 /// The configuration: what decides the compiled code is constant for an ABI, so that code precompiled under any settings runs under any other.
-fn config(abi: Abi, settings: &EngineSettings) -> Config {
+fn config(abi: Abi, tier: Tier, settings: &EngineSettings) -> Config {
     let asynchronous = abi == Abi::Async;
     let mut config = Config::new();
     config.wasm_component_model(true).epoch_interruption(true);
     config.wasm_component_model_async(asynchronous).concurrency_support(asynchronous);
     if settings.pooling {
-        config.allocation_strategy(pool(settings));
+        config.allocation_strategy(pool(tier, settings));
     }
     config
 }
 
-fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
-    let instances = settings.slots();
+fn pool(tier: Tier, settings: &EngineSettings) -> PoolingAllocationConfig {
+    let instances = tier.of(settings.slots());
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -92,8 +94,8 @@ fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
 }
 
 /// Makes the engine, without the pool where its address space can't be had (small boards, limits on address space).
-pub(crate) fn engine(abi: Abi, settings: &EngineSettings) -> wasmtime::Result<Engine> {
-    match Engine::new(&config(abi, settings)) {
+pub(crate) fn engine(abi: Abi, tier: Tier, settings: &EngineSettings) -> wasmtime::Result<Engine> {
+    match Engine::new(&config(abi, tier, settings)) {
         Err(error) if settings.pooling => {
             log::debug!("no pool of instances: {error:#}");
             without_pool(abi)
@@ -104,7 +106,7 @@ pub(crate) fn engine(abi: Abi, settings: &EngineSettings) -> wasmtime::Result<En
 
 /// Makes an engine that takes no address space before it needs it; all that compiling needs.
 pub(crate) fn without_pool(abi: Abi) -> wasmtime::Result<Engine> {
-    Engine::new(&config(abi, &EngineSettings { pooling: false, ..EngineSettings::default() }))
+    Engine::new(&config(abi, Tier::First, &EngineSettings { pooling: false, ..EngineSettings::default() }))
 }
 
 #[cfg(test)]
@@ -115,7 +117,7 @@ mod tests {
 
     fn compatibility(abi: Abi, settings: &EngineSettings) -> u64 {
         let mut hasher = DefaultHasher::new();
-        engine(abi, settings).unwrap().precompile_compatibility_hash().hash(&mut hasher);
+        engine(abi, Tier::First, settings).unwrap().precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
     }
 
@@ -125,18 +127,19 @@ mod tests {
         for abi in [Abi::Sync, Abi::Async] {
             let usual = compatibility(abi, &EngineSettings::default());
             assert_eq!(compatibility(abi, &small), usual);
+            assert_eq!(compatibility(abi, &EngineSettings { max_instances: 100, ..small.clone() }), usual);
             assert_eq!(compatibility(abi, &EngineSettings { pooling: false, ..small.clone() }), usual);
         }
     }
 
     #[test]
     fn a_pool_too_large_for_the_address_space_is_done_without() {
-        assert!(engine(Abi::Sync, &EngineSettings { max_instances: 1 << 20, ..EngineSettings::default() }).is_ok());
+        assert!(engine(Abi::Sync, Tier::Rest, &EngineSettings { max_instances: 1 << 20, ..EngineSettings::default() }).is_ok());
     }
 
     #[test]
     fn warm_slots_follow_the_memory_limit() {
         let slots = |limit| EngineSettings { memory_limit: limit, ..EngineSettings::default() }.warm_slots();
-        assert_eq!((slots(None), slots(Some(64 << 20)), slots(Some(0))), (100, 8, 4));
+        assert_eq!((slots(None), slots(Some(128 << 20)), slots(Some(0))), (64, 8, 4));
     }
 }

@@ -34,6 +34,7 @@ use self::pool::Pool;
 use self::work::{Answered, Instance, Job, Seat, Work};
 use crate::host::HostState;
 use crate::instance::StoreError;
+use crate::tier::Tiered;
 use crate::{Component, report};
 
 /// How requests are handled.
@@ -87,7 +88,7 @@ pub struct HttpHandler(Arc<Handler>);
 
 struct Handler {
     component: Arc<Component>,
-    pre: ProxyPre<HostState>,
+    pre: Tiered<ProxyPre<HostState>>,
     pool: Arc<Pool>,
     timeout: Option<Duration>,
 }
@@ -99,7 +100,7 @@ impl HttpHandler {
             (ProxyPre::P3(_), reuse) => reuse.unwrap_or_default(),
         };
         let pool = Arc::new(Pool::new(component.clone(), reuse));
-        Self(Arc::new(Handler { component, pre, pool, timeout: options.timeout }))
+        Self(Arc::new(Handler { component, pre: Tiered::new(pre), pool, timeout: options.timeout }))
     }
 
     /// Hands a request to an instance and returns the answer, whose body streams while the instance works on.
@@ -162,8 +163,9 @@ impl HttpHandler {
     }
 
     async fn instance(&self) -> wasmtime::Result<Instance> {
-        let mut store = self.0.component.store().await?;
-        let exports = self.0.pre.instantiate_async(&mut store).await?;
+        let Handler { component, pre, .. } = &*self.0;
+        let (mut store, tier) = component.store().await?;
+        let exports = pre.get(tier, || component.proxy(tier))?.instantiate_async(&mut store).await?;
         Ok(Instance { store, exports, requests: 0 })
     }
 

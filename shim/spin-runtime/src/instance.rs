@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use wasmtime::{Engine, Store};
 
-use crate::EngineSettings;
 use crate::host::{Guest, HostState};
 use crate::limits::Limits;
 use crate::ticker::Ticker;
+use crate::tier::Tier;
+use crate::{EngineSettings, RuntimeError};
 
 /// How long a request waits for its turn, and then for a place, before it is refused.
 const WAIT: Duration = Duration::from_secs(10);
@@ -26,16 +27,17 @@ pub(crate) struct Instances {
     /// For calls: less than there are places, so that instances which wait for another call don't keep one from being made.
     turns: Semaphore,
     max_turns: usize,
-    /// For instances, one each as long as it exists.
-    places: Arc<Semaphore>,
+    /// For instances, one each as long as it exists: of the first pool, and of the rest.
+    places: [Arc<Semaphore>; 2],
     max_memory: Option<u64>,
 }
 
 impl Instances {
     pub(crate) fn new(ticker: Ticker, settings: &EngineSettings) -> Self {
-        let places = settings.slots() as usize;
-        let (max_turns, max_memory) = (places / 2, settings.max_instance_memory);
-        let (turns, places) = (Semaphore::new(max_turns), Arc::new(Semaphore::new(places)));
+        let slots = settings.slots();
+        let places = [Tier::First, Tier::Rest].map(|tier| Arc::new(Semaphore::new(tier.of(slots) as usize)));
+        let (max_turns, max_memory) = (slots as usize / 2, settings.max_instance_memory);
+        let turns = Semaphore::new(max_turns);
         Self { ticker, turns, max_turns, places, max_memory }
     }
 
@@ -62,22 +64,42 @@ impl Instances {
         self.turns.available_permits() + 1 >= self.max_turns
     }
 
-    /// A store for one instance; waits while there are too many.
-    pub(crate) async fn store(&self, engine: &Engine, guest: &Arc<Guest>) -> Result<Store<HostState>, StoreError> {
-        let place = match self.places.clone().try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => match timeout(WAIT, self.places.clone().acquire_owned()).await {
-                Ok(Ok(place)) => place,
-                _ => return Err(Overloaded.into()),
-            },
+    /// A place for one instance; waits while there are too many.
+    pub(crate) async fn place(&self) -> Result<Place, Overloaded> {
+        let [first, rest] = &self.places;
+        for (places, tier) in [(first, Tier::First), (rest, Tier::Rest)] {
+            if let Ok(permit) = places.clone().try_acquire_owned() {
+                return Ok(Place { permit, tier });
+            }
+        }
+        let waiting = async {
+            tokio::select! {
+                permit = first.clone().acquire_owned() => (permit, Tier::First),
+                permit = rest.clone().acquire_owned() => (permit, Tier::Rest),
+            }
         };
-        let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter(), place)?;
+        match timeout(WAIT, waiting).await {
+            Ok((Ok(permit), tier)) => Ok(Place { permit, tier }),
+            _ => Err(Overloaded),
+        }
+    }
+
+    /// A store for one instance in that place, of the place's engine.
+    pub(crate) fn store(&self, place: Place, engine: &Engine, guest: &Arc<Guest>) -> Result<Store<HostState>, StoreError> {
+        let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter(), place.permit)?;
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         Ok(store)
     }
+}
+
+/// Where an instance may be made.
+pub(crate) struct Place {
+    permit: OwnedSemaphorePermit,
+    /// By which pool.
+    pub(crate) tier: Tier,
 }
 
 /// Why there is no store.
@@ -87,4 +109,6 @@ pub(crate) enum StoreError {
     Overloaded(#[from] Overloaded),
     #[error("the files of the component can't be opened: {0}")]
     Files(wasmtime::Error),
+    #[error("there are no more instances: {0}")]
+    Rest(RuntimeError),
 }

@@ -18,6 +18,7 @@ pub mod precompile;
 mod report;
 mod runtime;
 mod ticker;
+mod tier;
 
 pub use component::{Component, HttpExport, RedisExport};
 pub use engine::EngineSettings;

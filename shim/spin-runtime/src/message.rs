@@ -8,6 +8,7 @@ use wasmtime::component::InstancePre;
 use crate::component::RedisExport;
 use crate::host::HostState;
 use crate::instance::StoreError;
+use crate::tier::Tiered;
 use crate::{Component, report};
 
 mod bindings {
@@ -73,13 +74,13 @@ impl MessagePre {
 #[derive(Clone)]
 pub struct MessageHandler {
     component: Arc<Component>,
-    pre: MessagePre,
+    pre: Arc<Tiered<MessagePre>>,
     timeout: Option<Duration>,
 }
 
 impl MessageHandler {
     pub(crate) fn new(component: Arc<Component>, pre: MessagePre, options: MessageOptions) -> Self {
-        Self { component, pre, timeout: options.timeout }
+        Self { component, pre: Arc::new(Tiered::new(pre)), timeout: options.timeout }
     }
 
     /// Hands one message to an instance and waits until it is done. Dropping the future ends the instance.
@@ -94,8 +95,9 @@ impl MessageHandler {
         let instances = self.component.instances();
         let _turn = instances.patient_turn().await.map_err(|error| self.refused(&error.into()))?;
         let store = self.component.store().await;
-        let mut store = store.map_err(|error| self.refused(&error))?;
-        let result = match &self.pre {
+        let (mut store, tier) = store.map_err(|error| self.refused(&error))?;
+        let pre = self.pre.get(tier, || self.component.messages(tier)).map_err(|error| self.refused(&StoreError::Rest(error)))?;
+        let result = match pre {
             MessagePre::Spin2(pre) => call2(pre, &mut store, &payload).await,
             MessagePre::Spin3(pre) => call3(pre, &mut store, payload).await,
         };

@@ -1,27 +1,27 @@
 //! From an app to something that runs: variables resolved, stores found, every component linked. A bad app fails here, readably.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use spin_app::outbound::AllowedHosts;
 use spin_app::template::Template;
 use spin_app::{LockedApp, LockedComponent};
 use wasmtime::Engine;
+use wasmtime::component::InstancePre;
 
 use crate::config::RuntimeConfig;
 use crate::engine::{self, Abi};
 use crate::host::key_value::{self, Stores};
 use crate::host::stdio::Stdio;
 use crate::host::variables::Variables;
-use crate::host::{Guest, Linker, Services, outbound_http, redis};
+use crate::host::{Guest, HostState, Linker, Services, outbound_http, redis};
 use crate::instance::Instances;
 use crate::ticker::Ticker;
-use crate::{Component, EngineSettings, InternalHandler, RuntimeError, code, precompile};
+use crate::tier::Tier;
+use crate::{Component, EngineSettings, InternalHandler, RuntimeError, precompile};
 
 /// The code of a component.
 #[derive(Debug)]
@@ -87,7 +87,8 @@ impl Runtime {
 
         let ticker = Ticker::start().map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
         let instances = Arc::new(Instances::new(ticker, &settings));
-        let build = Build { settings, hosts: Hosts::default(), instances, variables, stores, services };
+        let hosts = Arc::new(Hosts { settings, instances: instances.clone(), made: Mutex::default() });
+        let build = Build { hosts, instances, variables, stores, services };
         let components = build.components(&app, code, &files)?;
         Ok(Arc::new(Self { app, components, variables: build.variables, services: build.services }))
     }
@@ -126,6 +127,19 @@ fn written(code: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+fn opened(code: Code) -> Result<crate::code::Code, RuntimeError> {
+    let file = match code {
+        Code::Precompiled(file) => file,
+        Code::Wasm(wasm) => written(&precompile::precompile(&wasm)?)
+            .map_err(|error| RuntimeError::Internal(format!("code can't be written: {error}")))?,
+    };
+    crate::code::Code::new(file).map_err(|error| unloadable(error.into()))
+}
+
+fn unloadable(error: wasmtime::Error) -> RuntimeError {
+    RuntimeError::Internal(format!("precompiled code can't be loaded: {error:#}"))
+}
+
 fn internal(error: wasmtime::Error) -> RuntimeError {
     RuntimeError::Internal(format!("{error:#}"))
 }
@@ -145,16 +159,43 @@ struct Host {
 }
 
 /// Made where a component needs them: most apps need one.
-#[derive(Default)]
-struct Hosts {
-    synchronous: OnceCell<Host>,
-    asynchronous: OnceCell<Host>,
+pub(crate) struct Hosts {
+    settings: EngineSettings,
+    instances: Arc<Instances>,
+    made: Mutex<BTreeMap<(Abi, Tier), Arc<Host>>>,
+}
+
+impl Hosts {
+    /// Loads and links a component for that pool.
+    pub(crate) fn link(
+        &self,
+        code: &crate::code::Code,
+        tier: Tier,
+        guest: &Guest,
+    ) -> Result<InstancePre<HostState>, RuntimeError> {
+        let of_guest = |error: RuntimeError| error.of_component(&guest.id);
+        let host = self.host(code.abi, tier).map_err(internal).map_err(of_guest)?;
+        let component = code.load(&host.engine).map_err(unloadable).map_err(of_guest)?;
+        host.linker.link(&component, guest)
+    }
+
+    fn host(&self, abi: Abi, tier: Tier) -> wasmtime::Result<Arc<Host>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = made.get(&(abi, tier)) {
+            return Ok(host.clone());
+        }
+        let engine = engine::engine(abi, tier, &self.settings)?;
+        let linker = Linker::new(&engine, abi)?;
+        self.instances.add(&engine);
+        let host = Arc::new(Host { engine, linker });
+        made.insert((abi, tier), host.clone());
+        Ok(host)
+    }
 }
 
 /// What building one component needs of all.
 struct Build {
-    settings: EngineSettings,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
     instances: Arc<Instances>,
     variables: Variables,
     stores: Stores,
@@ -178,35 +219,9 @@ impl Build {
     }
 
     fn component(&self, component: &LockedComponent, code: Code, files: Option<&Path>) -> Result<Component, RuntimeError> {
-        let (code, host) = self.load(code).map_err(|error| error.of_component(&component.id))?;
+        let code = opened(code).map_err(|error| error.of_component(&component.id))?;
         let guest = Arc::new(self.guest(component, files)?);
-        Component::new(&code, &host.linker, guest, self.instances.clone())
-    }
-
-    fn load(&self, code: Code) -> Result<(wasmtime::component::Component, &Host), RuntimeError> {
-        let file = match code {
-            Code::Precompiled(file) => file,
-            Code::Wasm(wasm) => written(&precompile::precompile(&wasm)?)
-                .map_err(|error| RuntimeError::Internal(format!("code can't be written: {error}")))?,
-        };
-        let failed = |error: &dyn Display| RuntimeError::Internal(format!("precompiled code can't be loaded: {error:#}"));
-        let abi = code::abi(&file).map_err(|error| failed(&error))?.ok_or_else(|| failed(&"it is not marked"))?;
-        let host = self.host(abi)?;
-        Ok((code::load(&host.engine, file).map_err(|error| failed(&error))?, host))
-    }
-
-    fn host(&self, abi: Abi) -> Result<&Host, RuntimeError> {
-        let host = match abi {
-            Abi::Sync => &self.hosts.synchronous,
-            Abi::Async => &self.hosts.asynchronous,
-        };
-        if let Some(host) = host.get() {
-            return Ok(host);
-        }
-        let engine = engine::engine(abi, &self.settings).map_err(internal)?;
-        let linker = Linker::new(&engine, abi).map_err(internal)?;
-        self.instances.add(&engine);
-        Ok(host.get_or_init(|| Host { engine, linker }))
+        Component::new(code, self.hosts.clone(), guest, self.instances.clone())
     }
 
     fn guest(&self, component: &LockedComponent, files: Option<&Path>) -> Result<Guest, RuntimeError> {

@@ -27,7 +27,7 @@ pub struct Settings {
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
-    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 512.
+    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 1000.
     pub max_instances: u32,
     /// `SPIN_MAX_INSTANCE_MEMORY`: bytes an instance may use; what its modules say.
     pub max_instance_memory: Option<u64>,
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn an_empty_environment_gives_what_users_of_the_shim_expect() {
         let settings = read(&[]).expect("defaults");
-        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 512));
+        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 1000));
         assert_eq!(settings.grace, Duration::from_secs(30));
     }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use spin_runtime::http::Reuse;
 use spin_runtime::{HttpError, HttpOptions};
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::Instant;
 
 use crate::fixture::{Answer, App, Http};
 
@@ -88,6 +90,17 @@ async fn an_instance_takes_no_more_at_once_than_asked_for() {
     assert_eq!(http.get("/").await.text(), "1 1");
     for sleeping in sleeping {
         assert!(sleeping.await.unwrap().unwrap().text().ends_with(['1', '2']));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_instances_than_the_first_pool_has_work_at_once() {
+    for guest in ["probe-http", "probe-p3"] {
+        let http = counting(guest, None, Some(Reuse { concurrent: 1, ..Reuse::default() })).await;
+        let began = Instant::now();
+        let answers = join_all((0..200).map(|_| http.get("/?sleep=1000"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{guest}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{guest}: some waited for others");
     }
 }
 
