@@ -14,7 +14,6 @@ mod proc;
 mod programs;
 mod report;
 mod scale;
-mod shim;
 mod wrk;
 
 use std::path::PathBuf;

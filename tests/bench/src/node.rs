@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use harness::http::free_port;
 use harness::process::{run, said};
+use harness::shim::Bundle;
 use harness::{Containerd, SpinApp, Task, image, required_env};
 
 use crate::error::Error;
 use crate::probe;
 use crate::programs::Programs;
-use crate::shim::Container;
 
 /// After the end of a task: what shim and containerd still do about it would disturb the next measurement.
 const AFTERMATH: Duration = Duration::from_millis(150);
@@ -159,11 +159,20 @@ impl Node {
             RUNC => self.containerd.bin().join("containerd-shim-runc-v2"),
             _ => PathBuf::from(required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2"),
         };
-        let container = Container { containerd: &self.containerd, id, shim, address };
-        let took = container.own_part();
+        let bundle = Bundle::new(&self.containerd, id);
+        let began = Instant::now();
+        let answered = scope(|scope| {
+            let answered = scope.spawn(|| probe::first_200(address));
+            let task = bundle.start(&shim);
+            task.create();
+            let ran = task.run();
+            let answered = answered.join().expect("asking does not panic");
+            ran.map_err(|said| Error::Failed { program: "Start", said }).and(answered)
+        });
+        drop(bundle);
         self.containerd.ctr_ok(&["containers", "rm", id]);
         sleep(AFTERMATH);
-        took
+        Ok(answered?.at - began)
     }
 
     /// The processes of all tasks.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use sha2::{Digest, Sha256};
+
 use crate::process::run;
 use crate::{image, required_env};
 
@@ -84,6 +86,11 @@ pub fn guest(name: &str) -> PathBuf {
 /// Its bytes.
 pub fn wasm(name: &str) -> Vec<u8> {
     fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"))
+}
+
+/// The digest of its bytes, which names its code in the shim's cache; without the algorithm's name.
+pub fn digest(name: &str) -> String {
+    Sha256::digest(wasm(name)).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The code of a test guest as `compile` makes it, once per process, in a file that is nowhere.

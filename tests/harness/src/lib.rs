@@ -11,6 +11,7 @@ pub mod image;
 pub mod process;
 pub mod redis;
 pub mod registry;
+pub mod shim;
 pub mod wait;
 
 pub use app::SpinApp;

@@ -1,0 +1,168 @@
+//! A shim called as containerd would call it, but by the test: one call at a time, and nothing between them.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use containerd_shim_protos::api::{
+    CreateTaskRequest, DeleteRequest, KillRequest, Mount, ShutdownRequest, StartRequest, WaitRequest,
+};
+use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
+use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::shim_sync::{Client, TaskClient};
+use containerd_shim_protos::ttrpc::context;
+use serde_json::Value;
+
+use crate::Containerd;
+use crate::process::said;
+
+/// How long a shim may take over a call.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a shim finds of a container that containerd knows and has no task of. Removed with the value.
+#[derive(Debug)]
+pub struct Bundle<'a> {
+    containerd: &'a Containerd,
+    id: String,
+    dir: PathBuf,
+    rootfs: Vec<Mount>,
+}
+
+/// The service of a shim that was started; its container and the shim end with the value.
+pub struct Shim<'a> {
+    bundle: &'a Bundle<'a>,
+    client: TaskClient,
+}
+
+impl<'a> Bundle<'a> {
+    /// What containerd writes before it calls a shim.
+    pub fn new(containerd: &'a Containerd, id: &str) -> Self {
+        let dir = containerd.dir().join("bundles").join(id);
+        let rootfs = mounts(containerd, id, &dir.join("rootfs"));
+        let bundle = Self { containerd, id: id.to_owned(), dir, rootfs };
+        fs::create_dir_all(bundle.dir.join("rootfs")).expect("the bundle can be made");
+        bundle.write("config.json", &containerd.ctr_ok(&["containers", "info", "--spec", id]));
+        // Shims open this, a pipe to containerd, for what they log.
+        bundle.write("log", "");
+        bundle
+    }
+
+    /// With another spec.
+    pub fn edited(self, edit: impl FnOnce(&mut Value)) -> Self {
+        let text = fs::read_to_string(self.dir.join("config.json")).expect("the spec was written");
+        let mut spec = serde_json::from_str(&text).expect("the spec is JSON");
+        edit(&mut spec);
+        self.write("config.json", &spec.to_string());
+        self
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.join(name), text).expect("the bundle can be written");
+    }
+
+    /// Runs the program's `start`, and connects to where it says.
+    pub fn start(&self, program: &Path) -> Shim<'_> {
+        let socket = |end: &str| format!("{}{end}", self.containerd.dir().join("sock").display());
+        let params = BootstrapParams {
+            instance_id: self.id.clone(),
+            namespace: self.containerd.namespace().to_owned(),
+            containerd_grpc_address: socket(""),
+            containerd_ttrpc_address: socket(".ttrpc"),
+            ..BootstrapParams::default()
+        };
+        let mut command = Command::new(program);
+        command.args(["-namespace", self.containerd.namespace(), "-address", &socket(""), "-publish-binary", "containerd"]);
+        command.args(["-id", &self.id, "start"]).current_dir(&self.dir).env("TTRPC_ADDRESS", socket(".ttrpc"));
+        // A shim puts its daemon beside itself.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the shim can be run");
+        let params = params.write_to_bytes().expect("the message can be encoded");
+        child.stdin.take().expect("a pipe").write_all(&params).expect("the shim reads");
+        let output = child.wait_with_output().expect("the shim ends");
+        let reply = BootstrapResult::parse_from_bytes(&output.stdout).ok().filter(|_| output.status.success());
+        let reply = reply.unwrap_or_else(|| panic!("the shim's start: {}", said(&output)));
+        let client = Client::connect(&reply.address).expect("the shim's daemon listens");
+        Shim { bundle: self, client: TaskClient::new(client) }
+    }
+}
+
+impl Drop for Bundle<'_> {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.dir).unwrap_or_else(|error| eprintln!("a bundle is left: {error}"));
+    }
+}
+
+impl Shim<'_> {
+    /// Creates the container; its process.
+    pub fn create(&self) -> i32 {
+        let request = CreateTaskRequest {
+            id: self.id(),
+            bundle: self.bundle.dir.display().to_string(),
+            rootfs: self.bundle.rootfs.clone(),
+            ..CreateTaskRequest::default()
+        };
+        let response = self.client.create(timeout(), &request).unwrap_or_else(|error| panic!("Create: {error}"));
+        response.pid.cast_signed()
+    }
+
+    /// Starts it; the shim's words where that fails.
+    pub fn run(&self) -> Result<(), String> {
+        let request = StartRequest { id: self.id(), ..StartRequest::default() };
+        self.client.start(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Sends its process a signal.
+    pub fn kill(&self, signal: u32) {
+        let request = KillRequest { id: self.id(), signal, ..KillRequest::default() };
+        self.client.kill(timeout(), &request).unwrap_or_else(|error| panic!("Kill: {error}"));
+    }
+
+    /// Waits for its end; its exit code.
+    pub fn wait(&self) -> u32 {
+        let request = WaitRequest { id: self.id(), ..WaitRequest::default() };
+        self.client.wait(timeout(), &request).unwrap_or_else(|error| panic!("Wait: {error}")).exit_status
+    }
+
+    fn id(&self) -> String {
+        self.bundle.id.clone()
+    }
+}
+
+impl Drop for Shim<'_> {
+    fn drop(&mut self) {
+        let kill = KillRequest { id: self.id(), signal: 9, all: true, ..KillRequest::default() };
+        // It may have ended, or never been.
+        if self.client.kill(timeout(), &kill).is_ok() {
+            self.wait();
+        }
+        let _never_was = self.client.delete(timeout(), &DeleteRequest { id: self.id(), ..DeleteRequest::default() });
+        let shutdown = ShutdownRequest { id: self.id(), now: true, ..ShutdownRequest::default() };
+        // It may be gone before it has answered.
+        let _gone = self.client.shutdown(timeout(), &shutdown);
+    }
+}
+
+/// How the container's snapshot is mounted, by the words of `ctr`: `mount -t TYPE SOURCE TARGET -o OPTIONS`.
+fn mounts(containerd: &Containerd, id: &str, target: &Path) -> Vec<Mount> {
+    let words = containerd.ctr_ok(&["snapshots", "mounts", &target.display().to_string(), id]);
+    let mount = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["mount", "-t", kind, source, _, "-o", options] => Mount {
+                type_: kind.to_owned(),
+                source: source.to_owned(),
+                options: options.split(',').map(str::to_owned).collect(),
+                ..Mount::default()
+            },
+            _ => panic!("no mount: {line}"),
+        }
+    };
+    words.lines().map(mount).collect()
+}
+
+fn timeout() -> context::Context {
+    context::with_duration(PATIENCE)
+}
