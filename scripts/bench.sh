@@ -22,10 +22,11 @@ for argument in "$@"; do
 done
 step bench-install "looking for what the bench needs" scripts/install.sh test
 step bench-components "the test guests" scripts/wasm.sh tests/components
+step bench-python "the guest in Python" scripts/python.sh
 step bench-shim "the shim" scripts/shim.sh
 step bench-bench "the bench" cargo build --release --locked --workspace --bin bench --bin hello-native --target "$machine-unknown-linux-gnu"
 step bench-base "containerd, from its Go modules" scripts/local-base.sh
-if [ ${#names[@]} -eq 0 ] || [[ " ${names[*]} " == *" throughput "* ]]; then
+if [ ${#names[@]} -eq 0 ] || [[ " ${names[*]} " =~ \ (start|throughput)\  ]]; then
   if [ "$("$wasmtime" --version 2>/dev/null)" != "wasmtime $version" ]; then
     # as its makers ship it to those who build it: cargo's release profile; with the compiler flags of ours (.cargo/config.toml)
     step bench-wasmtime "wasmtime $version, to compare with" cargo install --locked "wasmtime-cli@$version" --root "$out/tools" \

@@ -8,6 +8,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 
 need install scripts/install.sh test
 need components scripts/wasm.sh tests/components
+need python scripts/python.sh
 need apps scripts/wasm.sh apps
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-gnu
 export CARGO_BUILD_TARGET
@@ -24,7 +25,7 @@ if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
   run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
   run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --release --locked --no-fail-fast --workspace \
-    --test lifecycle --test serving --test bad_input -- --test-threads=2
+    --test lifecycle --test serving --test bad_input --test starting -- --test-threads=2
   run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke
 fi
 if wants cluster; then

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use harness::app::guest;
 use harness::http::free_port;
@@ -53,14 +54,22 @@ impl Wasmtime {
         Ok(Self { program: program.to_owned(), dir })
     }
 
+    /// Compiles a test guest, on all processors; how long that took.
+    pub fn compile(&self, name: &str) -> Duration {
+        let began = Instant::now();
+        self.compile_to(name, &self.dir.path().join("compiled"));
+        began.elapsed()
+    }
+
+    fn compile_to(&self, name: &str, code: &Path) {
+        run(Command::new(&self.program).args(["compile", FLAGS, "-Wcomponent-model-async=y", "-o"]).arg(code).arg(guest(name)));
+    }
+
     /// Serves a test guest, precompiled, from instances that each answer `reuse` requests.
     pub fn serve(&self, name: &str, reuse: usize) -> Result<Server, Error> {
         let code = self.dir.path().join(format!("{name}.cwasm"));
         if !code.exists() {
-            run(Command::new(&self.program)
-                .args(["compile", FLAGS, "-Wcomponent-model-async=y", "-o"])
-                .arg(&code)
-                .arg(guest(name)));
+            self.compile_to(name, &code);
         }
         let arguments = |address: SocketAddr| {
             let reuse = format!("--max-instance-reuse-count={reuse}");

@@ -6,12 +6,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Figures that are there whatever the scale, by their beginning.
-const FIGURES: [&str; 16] = [
+const FIGURES: [&str; 18] = [
     "start/first 200",
     "start/ctr run -d returns",
     "start/from the bundle to the first 200",
     "start/the shim's own part, to the first 200",
     "start/first time on a node",
+    "start/first time on a node, Python",
+    "start/first 200, Python",
     "memory/first app",
     "memory/each further app",
     "throughput/fresh instances, WASI 0.2/1 connections",

@@ -1,5 +1,9 @@
 //! A Spin app under a real containerd: it answers, it drains, it ends.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
+
 use harness::{Containerd, SpinApp, wait_for};
 
 #[test]
@@ -15,6 +19,30 @@ fn a_plain_image_answers_under_containerd_1_6() {
     let containerd = Containerd::v1();
     let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
     assert_eq!(task.get("/").status, 200);
+}
+
+/// The files of the node's cache that hold code of this guest, by what they are on disk.
+fn code_of(guest: &str) -> Vec<(u64, SystemTime)> {
+    let digest = harness::app::digest(guest);
+    let files = fs::read_dir("/var/cache/containerd-shim-spin").expect("there is a cache").flatten();
+    let code = files.filter(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        name.starts_with(&digest) && name.ends_with(".code")
+    });
+    code.map(|file| file.metadata().map(|code| (code.ino(), code.modified().expect("files have times"))).expect("it stays"))
+        .collect()
+}
+
+#[test]
+fn a_component_in_python_answers_and_another_image_with_it_compiles_nothing() {
+    let containerd = Containerd::v2();
+    let first = containerd.serve("python", &SpinApp::http("hello-python", ""));
+    assert_eq!(first.get("/").body, "hello");
+    let compiled = code_of("hello-python");
+    assert_eq!(compiled.len(), 1, "compiled once, into one file");
+    containerd.import(&SpinApp::http("hello-python", "description = \"another\"").artifact("test.local/other:1"));
+    assert_eq!(containerd.run("other", "test.local/other:1", &[]).get("/").body, "hello");
+    assert_eq!(code_of("hello-python"), compiled);
 }
 
 #[test]

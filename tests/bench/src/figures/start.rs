@@ -1,22 +1,23 @@
 //! `start`: from `ctr run -d` to the first 200.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use harness::SpinApp;
-use harness::app::guest;
-use sha2::{Digest, Sha256};
 
 use super::GUEST;
 use crate::error::Error;
 use crate::node::{Node, PLAIN, Service, Started};
+use crate::peers::Wasmtime;
 use crate::programs::Programs;
 use crate::report::{Report, Side};
 use crate::scale::Scale;
 
 /// Where the shim keeps precompiled components.
 const NODE_CACHE: &str = "/var/cache/containerd-shim-spin";
+
+/// A guest of 37 MB, an interpreter and its library.
+const PYTHON: &str = "hello-python";
 
 /// Of a start.
 type Part = fn(&Started) -> Duration;
@@ -28,7 +29,13 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
     let app = SpinApp::http(GUEST, "");
     let services = [node.plain("start", &app), node.artifact("start", &app), node.native("start", programs, None)?];
     seen_before(&node, &services, scale, report)?;
-    first_time(&node, &services[0], scale, report)
+    let wasmtime = programs.wasmtime.as_deref().map(Wasmtime::new).transpose()?;
+    first_time(&node, &services[0], GUEST, "start/first time on a node", wasmtime.as_ref(), scale, report)?;
+    let python = node.plain("start-python", &SpinApp::http(PYTHON, ""));
+    first_time(&node, &python, PYTHON, "start/first time on a node, Python", wasmtime.as_ref(), scale, report)?;
+    let again = (0..scale.rounds).map(|_| Ok(milliseconds(node.try_start(&python)?.first_200)));
+    report.add("start/first 200, Python", "ms", Side::new(PLAIN, again.collect::<Result<_, Error>>()?), None);
+    Ok(())
 }
 
 fn seen_before(node: &Node, services: &[Service; 3], scale: &Scale, report: &mut Report) -> Result<(), Error> {
@@ -74,21 +81,30 @@ fn compare(report: &mut Report, figure: &str, services: &[Service; 3], runs: [Ve
     }
 }
 
-fn first_time(node: &Node, service: &Service, scale: &Scale, report: &mut Report) -> Result<(), Error> {
-    let mut runs = Vec::new();
+/// Beside the compiling alone, which is most of it.
+fn first_time(
+    node: &Node,
+    service: &Service,
+    name: &str,
+    figure: &str,
+    wasmtime: Option<&Wasmtime>,
+    scale: &Scale,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (mut ours, mut peer) = (Vec::new(), Vec::new());
     for round in 1..=scale.rounds {
-        report.step(&format!("start, first time on a node: round {round} of {}", scale.rounds))?;
-        forget(&guest(GUEST))?;
-        runs.push(milliseconds(node.try_start(service)?.first_200));
+        report.step(&format!("{figure}: round {round} of {}", scale.rounds))?;
+        forget(name)?;
+        ours.push(milliseconds(node.try_start(service)?.first_200));
+        peer.extend(wasmtime.map(|wasmtime| milliseconds(wasmtime.compile(name))));
     }
-    report.add("start/first time on a node", "ms", Side::new(PLAIN, runs), None);
+    report.add(figure, "ms", Side::new(PLAIN, ours), wasmtime.map(|_| Side::new("wasmtime compile", peer)));
     Ok(())
 }
 
-/// Removes the precompiled code of a component from the node's cache, where it is named by the component's digest.
-fn forget(component: &Path) -> Result<(), Error> {
-    let bytes = fs::read(component).map_err(Error::io(component))?;
-    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+/// Removes the precompiled code of a guest from the node's cache.
+fn forget(name: &str) -> Result<(), Error> {
+    let digest = harness::app::digest(name);
     for entry in fs::read_dir(NODE_CACHE).map_err(Error::io(NODE_CACHE))?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&digest) {
             fs::remove_file(entry.path()).map_err(Error::io(entry.path()))?;
