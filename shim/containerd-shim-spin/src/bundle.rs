@@ -2,8 +2,10 @@
 //!
 //! Everything of ours is inside, so that nothing outlives it: containerd removes the bundle last.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,9 +71,16 @@ pub fn console_socket(bundle: &Path, exec_id: &str) -> PathBuf {
     state_dir(bundle).join(format!("console-{exec_id}.sock"))
 }
 
-/// libcontainer's directory of this container: its start socket is in there.
+/// libcontainer's directory of this container.
 pub fn container_dir(bundle: &Path, id: &str) -> PathBuf {
     state_dir(bundle).join(id)
+}
+
+/// Lets the container's first process, which waits in libcontainer's hands, be executed.
+pub fn release(bundle: &Path, id: &str) -> io::Result<()> {
+    // The socket's own path is too long for a socket address.
+    let dir = File::open(container_dir(bundle, id))?;
+    UnixStream::connect(format!("/proc/self/fd/{}/notify.sock", dir.as_raw_fd()))?.write_all(b"start container")
 }
 
 /// Forgets the container: its state and the request.

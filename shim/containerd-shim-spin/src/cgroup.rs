@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+
+use crate::sys::{self, Fork};
 
 /// Version 2's only hierarchy, in the map below.
 const UNIFIED: &str = "";
@@ -117,18 +118,22 @@ impl Cgroup {
     }
 }
 
-/// Has the kernel get ready for a process to be moved into a cgroup, which will happen soon.
+/// Has the kernel get ready for a process to be moved into a cgroup, which will happen soon. For processes with one thread.
 ///
 /// A move waits until every processor has passed a quiescent state (`percpu_down_write` of `cgroup_threadgroup_rwsem`): 10 to 35 ms, most of
-/// a container's start. That wait is one for all who come while it lasts and for a while after it, so we begin it with a move that
-/// changes nothing, our own to where we are, while the container is being prepared.
+/// a container's start. That wait is one for all who come while it lasts and for a while after it, so a child of ours begins it with a move that
+/// changes nothing, its own to where it is, while the container is being prepared.
 pub fn expect_move() {
-    let thread = thread::Builder::new().name("cgroup".to_owned()).stack_size(64 << 10);
-    let _only_faster = thread.spawn(|| {
-        if let Err(error) = stay() {
-            log::debug!("moving to our own cgroup: {error}");
+    match sys::fork() {
+        Ok(Fork::Child) => {
+            // Who reads what we write waits for the end of our streams.
+            (0..3).for_each(|stream| drop(sys::inherited_fd(stream)));
+            let _only_faster = stay();
+            sys::vanish();
         }
-    });
+        Ok(Fork::Parent(_)) => {}
+        Err(error) => log::debug!("copying this process: {error}"),
+    }
 }
 
 fn stay() -> io::Result<()> {

@@ -5,12 +5,10 @@
 //! | started by | arguments | part |
 //! |---|---|---|
 //! | containerd | `-info` | says what this runtime is |
-//! | containerd | `… start` | finds or starts the daemon of the pod, prints its address |
+//! | containerd | `… start` | finds or starts the daemon of the pod, prints its address; a copy of it is the daemon: the task service; supervises, and nothing else |
 //! | containerd | `… delete` | removes what a dead daemon left behind |
-//! | `start` | `… -socket ADDRESS` | the daemon of one pod: the task service; supervises, and nothing else |
-//! | the daemon | `--create FD` | makes one container, short-lived and single-threaded |
-//! | the daemon | `--exec FD FILE` | likewise runs one more program in a container |
-//! | `--create` | `--precompile PID` | compiles one component |
+//! | the daemon | `--helper FD` | makes one container, or runs one more program in it; short-lived and single-threaded |
+//! | `--helper` | `--precompile PID` | compiles one component |
 //! | the container | `--app FD` | the Spin app itself, inside its container |
 
 mod allocator;
@@ -20,10 +18,12 @@ mod cgroup;
 mod create;
 mod daemon;
 mod exec;
+mod helper;
+mod link;
 mod plan;
 mod precompile;
-mod report;
 mod shim;
+mod stdio;
 mod sys;
 
 use std::ffi::OsString;
@@ -32,9 +32,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|verb| verb.to_str()) {
-        Some(create::VERB) => create::main(&args[1..]),
+        Some(helper::VERB) => helper::main(&args[1..]),
         Some(app::VERB) => app::main(&args[1..]),
-        Some(exec::VERB) => exec::main(&args[1..]),
         Some(precompile::VERB) => precompile::main(&args[1..]),
         _ => shim::main(&args),
     }

@@ -17,8 +17,8 @@ use spin_app::LockedApp;
 pub struct Plan {
     /// Run, or fail readably.
     pub outcome: Outcome,
-    /// The report pipe.
-    pub report: RawFd,
+    /// The link to the daemon.
+    pub link: RawFd,
     /// Where the kubelet reads a pod's last words.
     pub termination_log: PathBuf,
 }
@@ -110,7 +110,7 @@ mod tests {
             memory_limit: Some(64 << 20),
             cpus: Some(0.5),
         };
-        let plan = Plan { outcome: Outcome::Run(Box::new(run)), report: 5, termination_log: "/dev/termination-log".into() };
+        let plan = Plan { outcome: Outcome::Run(Box::new(run)), link: 5, termination_log: "/dev/termination-log".into() };
         let arrived = Plan::from_file(plan.to_file().expect("written")).expect("read");
         assert_eq!(format!("{arrived:?}"), format!("{plan:?}"));
     }

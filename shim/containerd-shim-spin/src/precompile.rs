@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -10,6 +11,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use spin_runtime::precompile::precompile;
 
+use crate::allocator;
 use crate::plan::Failure;
 
 /// The argument that asks for this part. Wasm comes in on stdin, code goes out on stdout, a sentence on stderr where there is none.
@@ -38,7 +40,9 @@ fn spawn(wasm: &[u8], target: &File) -> io::Result<std::process::Child> {
     source.write_all(wasm)?;
     source.rewind()?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("containerd-shim-spin-v2").arg(VERB).arg(std::process::id().to_string()).env_clear();
+    command.arg0("containerd-shim-spin-v2").arg(VERB).arg(std::process::id().to_string());
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    command.env_clear().env(allocator::SETTINGS, allocator::settings(threads));
     command.stdin(source).stdout(target.try_clone()?).stderr(Stdio::piped()).spawn()
 }
 

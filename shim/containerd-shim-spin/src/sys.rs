@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -66,6 +67,47 @@ fn set_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Which of two processes this is.
+pub enum Fork {
+    /// The one there was, with the other's id.
+    Parent(u32),
+    /// Its copy.
+    Child,
+}
+
+/// Fails where this process has more than one thread.
+fn alone() -> io::Result<()> {
+    // Of links, the directory of threads has two and one for each of them.
+    match std::fs::metadata("/proc/self/task")?.nlink() {
+        3 => Ok(()),
+        _ => Err(io::Error::other("this process has threads")),
+    }
+}
+
+/// Forgets the environment; fails where another thread could be reading it.
+pub fn clear_environment() -> io::Result<()> {
+    alone()?;
+    // SAFETY: this thread is the only one.
+    unsafe { libc::clearenv() };
+    Ok(())
+}
+
+/// Copies this process; fails where it has more than one thread, for whose locks the copy would wait in vain.
+pub fn fork() -> io::Result<Fork> {
+    alone()?;
+    // SAFETY: this thread is the only one, and it is here, where it holds no lock.
+    match unsafe { libc::fork() } {
+        0 => Ok(Fork::Child),
+        pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process, a copy, and leaves everything to the one it was copied from.
+pub fn vanish() -> ! {
+    // SAFETY: it touches no memory.
+    unsafe { libc::_exit(0) }
 }
 
 /// Replaces this process by the program behind `program`; comes back only with the reason why not.
@@ -175,4 +217,18 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> io:
     // SAFETY: the structure outlives the call, which only reads it.
     let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_is_not_copied_and_keeps_its_environment() {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(std::thread::park);
+            assert!(fork().is_err() && clear_environment().is_err());
+            other.thread().unpark();
+        });
+    }
 }

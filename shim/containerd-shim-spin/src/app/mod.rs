@@ -1,4 +1,4 @@
-//! The app's process, inside its container: reads its plan, builds the app, listens, says so, serves, drains, ends.
+//! The app's process, inside its container: reads its plan, builds the app, waits for the start, listens, says so, serves, drains, ends.
 
 mod last_words;
 mod serve;
@@ -7,10 +7,9 @@ mod settings;
 use std::ffi::{CStr, OsString};
 use std::process::ExitCode;
 
-use crate::plan::{Outcome, Plan};
-use crate::report::{Report, Reporter};
+use crate::link::{Link, Report};
+use crate::plan::Plan;
 use crate::sys;
-use settings::Settings;
 
 pub use settings::workers;
 
@@ -27,21 +26,15 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("containerd-shim-spin-v2: {VERB} is for containers");
         return ExitCode::FAILURE;
     };
-    let reporter = match sys::inherited_fd(plan.report) {
-        Ok(pipe) => Reporter::new(pipe),
+    let link = match sys::inherited_fd(plan.link) {
+        Ok(socket) => Link::new(socket),
         Err(error) => {
-            eprintln!("the report pipe: {error}");
+            eprintln!("the link to the daemon: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let result = match plan.outcome {
-        Outcome::Failed(failure) => Err(failure),
-        Outcome::Run(run) => {
-            Settings::read(std::env::vars_os(), run.cpus).and_then(|settings| serve::run(*run, settings, &reporter))
-        }
-    };
-    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let Err(failure) = serve::run(plan.outcome, &link) else { return ExitCode::SUCCESS };
     last_words::say(&failure.message, &plan.termination_log);
-    reporter.send(&Report::Failed { code: failure.code, message: failure.message });
+    link.send(&Report::Failed { code: failure.code, message: failure.message });
     ExitCode::from(failure.code)
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use spin_runtime::http::Reuse;
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime};
@@ -14,8 +16,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
-use crate::plan::{Failure, Run};
-use crate::report::{Report, Reporter};
+use crate::link::{Link, Report};
+use crate::plan::{Failure, Outcome, Run};
 use crate::sys;
 
 /// Where operators mount the runtime's configuration.
@@ -26,14 +28,14 @@ const STATE_DIR: &str = "/.spin";
 /// What this build can be triggered by.
 const TRIGGERS: [&str; 2] = ["http", "redis"];
 
-/// Runs the app until it is told to end.
-pub fn run(run: Run, settings: Settings, reporter: &Reporter) -> Result<(), Failure> {
+/// Runs the app, or fails as the plan says, once its container is started; until it is told to end.
+pub fn run(outcome: Outcome, link: &Link) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::internal("starting"))?.block_on(async {
         // From here on: the first process of a container has no default action for signals.
         let mut signals = Signals::new()?;
         tokio::select! {
-            started = start(run, &settings) => serve(started?, &settings, reporter, signals).await,
+            started = start(outcome, link) => serve(started?, link, signals).await,
             () = signals.next() => {}
         }
         Ok(())
@@ -44,9 +46,37 @@ pub fn run(run: Run, settings: Settings, reporter: &Reporter) -> Result<(), Fail
 struct Started {
     server: Option<Server>,
     subscriber: Option<Subscriber>,
+    grace: Duration,
 }
 
-async fn start(run: Run, settings: &Settings) -> Result<Started, Failure> {
+/// Builds the app while its container is still being created; what that comes to is nobody's business before the start.
+async fn start(outcome: Outcome, link: &Link) -> Result<Started, Failure> {
+    let built = build(outcome).await;
+    link.started().await.map_err(Failure::internal("waiting for the start"))?;
+    let (runtime, settings) = built?;
+    let has = |kind| runtime.app().triggers_of(kind).next().is_some();
+    let subscriber = match has("redis") {
+        true => Some(
+            Subscriber::new(&runtime, redis_settings(&settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?,
+        ),
+        false => None,
+    };
+    // The port last: nothing that fails later may leave a client with a connection nobody will answer.
+    let server = match has("http") {
+        true => {
+            Some(Server::bind(&runtime, http_settings(&settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?)
+        }
+        false => None,
+    };
+    Ok(Started { server, subscriber, grace: settings.grace })
+}
+
+async fn build(outcome: Outcome) -> Result<(Arc<Runtime>, Settings), Failure> {
+    let run = match outcome {
+        Outcome::Run(run) => *run,
+        Outcome::Failed(failure) => return Err(failure),
+    };
+    let settings = Settings::read(std::env::vars_os(), run.cpus)?;
     let unknown = run.app.triggers.iter().find(|trigger| !TRIGGERS.contains(&trigger.trigger_type.as_str()));
     if let Some(trigger) = unknown {
         let (id, kind) = (&trigger.id, &trigger.trigger_type);
@@ -56,37 +86,22 @@ async fn start(run: Run, settings: &Settings) -> Result<Started, Failure> {
     if run.app.triggers.is_empty() {
         return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
     }
-    let has = |kind| run.app.triggers_of(kind).next().is_some();
-    let (http, redis) = (has("http"), has("redis"));
-    let runtime = Runtime::build(inputs(run, settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
-    let subscriber = match redis {
-        true => Some(
-            Subscriber::new(&runtime, redis_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?,
-        ),
-        false => None,
-    };
-    // The port last: nothing that fails later may leave a client with a connection nobody will answer.
-    let server = match http {
-        true => {
-            Some(Server::bind(&runtime, http_settings(settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?)
-        }
-        false => None,
-    };
-    Ok(Started { server, subscriber })
+    let runtime = Runtime::build(inputs(run, &settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
+    Ok((runtime, settings))
 }
 
-async fn serve(started: Started, settings: &Settings, reporter: &Reporter, mut signals: Signals) {
-    reporter.send(&Report::Ready);
+async fn serve(started: Started, link: &Link, mut signals: Signals) {
+    link.send(&Report::Ready);
     let drain = CancellationToken::new();
-    let Started { server, subscriber } = started;
+    let Started { server, subscriber, grace } = started;
     let http = async {
         if let Some(server) = server {
-            server.run(drain.clone(), settings.grace).await;
+            server.run(drain.clone(), grace).await;
         }
     };
     let redis = async {
         if let Some(subscriber) = subscriber {
-            subscriber.run(drain.clone(), settings.grace).await;
+            subscriber.run(drain.clone(), grace).await;
         }
     };
     let told = async {

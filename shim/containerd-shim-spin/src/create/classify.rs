@@ -18,6 +18,8 @@ const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
 /// How a container is run, as far as its spec and its root file system tell.
 #[derive(Debug)]
 pub enum Kind {
+    /// It is the pod's own.
+    Sandbox,
     /// Its command is a program.
     Native,
     /// There is a spin.toml in this root file system.
@@ -30,7 +32,7 @@ pub enum Kind {
 pub fn classify(spec: &Spec, rootfs: &Path) -> Result<Kind> {
     let annotations = spec.annotations().as_ref();
     if annotations.and_then(|all| all.get(CONTAINER_TYPE)).is_some_and(|kind| kind == "sandbox") {
-        return Ok(Kind::Native);
+        return Ok(Kind::Sandbox);
     }
     let root = Root::open(rootfs)?;
     if root.find(Path::new("spin.toml")).is_some_and(|file| file.is_file()) {

@@ -1,6 +1,4 @@
-//! The helper that makes one container: runs in the bundle, single-threaded, reports, ends.
-//!
-//! Its standard streams are the container's. Only its last act, libcontainer's, copies the process; until then it may do what it likes.
+//! Making one container: the helper's larger part. Only its last act, libcontainer's, copies the process.
 
 mod clamp;
 mod classify;
@@ -12,18 +10,15 @@ mod prepare;
 mod rootfs;
 mod spin;
 
-use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::Executor;
 use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
-use rustix::fs::{FileType, Gid, Mode, Uid, fchown, fstat};
-use rustix::process::umask;
+use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use clamp::to_what_is_allowed;
 pub use native::Native;
@@ -34,68 +29,54 @@ use spin::Spin;
 
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::Cgroup;
-use crate::report::{Report, Reporter};
-use crate::sys;
-
-/// The argument that asks for this part; the number of the report pipe follows.
-pub const VERB: &str = "--create";
+use crate::link::{Link, Report, Workload};
 
 /// Makes the container that the bundle describes.
-pub fn main(args: &[OsString]) -> ExitCode {
-    let number = args.first().and_then(|number| number.to_str()).and_then(|number| number.parse().ok());
-    let Some(Ok(pipe)) = number.map(sys::inherited_fd) else {
-        eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
-        return ExitCode::FAILURE;
-    };
-    let reporter = Reporter::new(pipe);
-    container_umask();
-    let report = create(&reporter).unwrap_or_else(|error| Report::Error { message: format!("{error:#}") });
-    reporter.send(&report);
-    ExitCode::SUCCESS
-}
-
-/// What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any user but root.
-pub fn container_umask() {
-    umask(Mode::from_raw_mode(0o022));
-}
-
-fn create(reporter: &Reporter) -> Result<Report> {
-    let bundle = std::env::current_dir().context("the bundle")?;
-    let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
+pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Report> {
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
-    let root = rootfs::mount(&bundle, &request.rootfs, &mut spec)?;
+    let root = rootfs::mount(bundle, &request.rootfs, &mut spec)?;
     if let Some(process) = spec.process_mut() {
         to_what_is_allowed(process)?;
         let user = process.user();
         give_streams(user.uid(), user.gid()).context("giving the streams to the container's user")?;
     }
-    let prepared = match classify(&spec, &root)? {
-        Kind::Native => None,
-        Kind::PlainSpin(root) => Some(prepare::prepare(Source::Root(root), &spec)),
-        Kind::Neither(command) => Some(prepare::artifact(&request, &command, &spec)),
+    let (workload, prepared) = match classify(&spec, &root)? {
+        Kind::Sandbox => (Workload::Sandbox, None),
+        Kind::Native => (Workload::Native, None),
+        Kind::PlainSpin(root) => (spin_workload(&spec), Some(prepare::prepare(Source::Root(root), &spec))),
+        Kind::Neither(command) => (spin_workload(&spec), Some(prepare::artifact(request, &command, &spec))),
     };
-    let spin = prepared.is_some();
     let pid = match prepared {
         None => {
             if let Some(process) = spec.process() {
                 rootfs::make_working_directory(&root, process.cwd())?;
             }
-            build(&bundle, &request, &spec, Native::new(reporter)?)?
+            build(bundle, request, &spec, Native::new(link)?)?
         }
         Some(prepared) => {
             if let Some(process) = spec.process_mut() {
                 // The image's own working directory need not exist: the app has no use for one.
                 process.set_cwd("/".into());
             }
-            let executor = Spin::new(prepared, &spec, reporter)?;
-            build(&bundle, &request, &spec, executor)?
+            let executor = Spin::new(prepared, &spec, link)?;
+            build(bundle, request, &spec, executor)?
         }
     };
+    if workload == Workload::Spin {
+        // The app gets ready meanwhile, and waits for the start by itself.
+        bundle::release(bundle, &request.id).context("executing the app")?;
+    }
     let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
     if let Some(dir) = cgroup.unified_dir() {
         devices::restrict(dir, device_rules(&spec))?;
     }
-    Ok(Report::Created { pid, spin, cgroup })
+    Ok(Report::Created { pid, workload, cgroup })
+}
+
+/// What hooks do must be done before the app's process exists, but not before the start.
+fn spin_workload(spec: &Spec) -> Workload {
+    let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref()).unwrap_or_default();
+    if hooks.is_empty() { Workload::Spin } else { Workload::HookedSpin }
 }
 
 /// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.

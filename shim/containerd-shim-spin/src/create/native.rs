@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
-use crate::report::{Report, Reporter};
+use crate::link::{Link, Report};
 
 /// What the kernel and shells take where there is no PATH.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,13 +21,13 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// Executes the spec's command.
 #[derive(Clone, Debug)]
 pub struct Native {
-    report: Arc<Reporter>,
+    link: Arc<Link>,
 }
 
 impl Native {
-    /// Tells on this pipe when the program can't be executed; where it can, the pipe closes.
-    pub fn new(reporter: &Reporter) -> Result<Self> {
-        Ok(Self { report: Arc::new(reporter.duplicate().context("the report pipe")?) })
+    /// Tells on this link when the program can't be executed; where it can, the link closes.
+    pub fn new(link: &Link) -> Result<Self> {
+        Ok(Self { link: Arc::new(link.duplicate().context("the link to the daemon")?) })
     }
 }
 
@@ -41,7 +41,7 @@ impl Executor for Native {
             Ok((program, args)) => execute(&program, args),
             Err(message) => message,
         };
-        self.report.send(&Report::Error { message: message.clone() });
+        self.link.send(&Report::Error { message: message.clone() });
         Err(ExecutorError::Other(message))
     }
 }

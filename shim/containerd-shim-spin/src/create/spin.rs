@@ -11,8 +11,8 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
 use super::prepare::Prepared;
+use crate::link::{Link, Report};
 use crate::plan::{Outcome, Plan};
-use crate::report::{Report, Reporter};
 use crate::{allocator, app, sys};
 
 /// Executes this very binary inside the container, with the plan.
@@ -24,25 +24,25 @@ pub struct Spin(Arc<Inherited>);
 struct Inherited {
     program: OwnedFd,
     plan: OwnedFd,
-    report: Reporter,
+    link: Link,
     descriptors: Vec<OwnedFd>,
     /// Threads that serve by the container's quota, which the allocator is sized by.
     workers: usize,
 }
 
 impl Spin {
-    /// Gives the app's process its plan, its descriptors and the report pipe.
-    pub fn new(prepared: Prepared, spec: &Spec, reporter: &Reporter) -> Result<Self> {
-        let report = reporter.duplicate().context("the report pipe")?;
-        let number = report.pipe().as_raw_fd();
+    /// Gives the app's process its plan, its descriptors and the link.
+    pub fn new(prepared: Prepared, spec: &Spec, link: &Link) -> Result<Self> {
+        let link = link.duplicate().context("the link to the daemon")?;
+        let number = link.socket().as_raw_fd();
         let workers = match &prepared.outcome {
             Outcome::Run(run) => app::workers(run.cpus),
             Outcome::Failed(_) => 1,
         };
-        let plan = Plan { outcome: prepared.outcome, report: number, termination_log: termination_log(spec) };
+        let plan = Plan { outcome: prepared.outcome, link: number, termination_log: termination_log(spec) };
         let plan = plan.to_file().context("writing the plan")?;
         let program = own_program().context("opening our own program")?;
-        Ok(Self(Arc::new(Inherited { program, plan, report, descriptors: prepared.descriptors, workers })))
+        Ok(Self(Arc::new(Inherited { program, plan, link, descriptors: prepared.descriptors, workers })))
     }
 }
 
@@ -53,7 +53,7 @@ impl Executor for Spin {
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
         let message = format!("executing the app's process: {}", self.0.execute());
-        self.0.report.send(&Report::Error { message: message.clone() });
+        self.0.link.send(&Report::Error { message: message.clone() });
         Err(ExecutorError::Other(message))
     }
 }
@@ -62,7 +62,7 @@ impl Inherited {
     /// Comes back only with the reason why not.
     fn execute(&self) -> std::io::Error {
         sys::default_signals();
-        let mut all = self.descriptors.iter().map(AsFd::as_fd).chain([self.plan.as_fd(), self.report.pipe().as_fd()]);
+        let mut all = self.descriptors.iter().map(AsFd::as_fd).chain([self.plan.as_fd(), self.link.socket().as_fd()]);
         if let Err(error) = all.try_for_each(sys::inherit_across_exec) {
             return error;
         }

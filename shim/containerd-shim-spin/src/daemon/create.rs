@@ -10,25 +10,24 @@ use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::shim::oci::Options;
-use containerd_shim_protos::topics;
 
 use super::console::{Console, Expected};
 use super::error::TaskError;
-use super::helper::{self, Reports};
-use super::process::{Paths, Process};
-use super::stdio::{self, Held};
+use super::helper::{Helper, Line};
+use super::process::Process;
 use super::task::{Slot, Task, Tasks};
 use crate::bundle::{self, Mount, TaskRequest};
 use crate::cgroup::Cgroup;
-use crate::report::Report;
-use crate::{create, shim};
+use crate::link::{Order, Report, Workload};
+use crate::shim;
+use crate::stdio::{Held, Paths};
 
 /// What a helper made.
 struct Made {
     pid: u32,
-    spin: bool,
+    workload: Workload,
     cgroup: Cgroup,
-    reports: Reports,
+    line: Line,
     streams: (Held, Option<Console>),
 }
 
@@ -62,26 +61,27 @@ impl Tasks {
         }
         self.task_request(request)?.save(bundle).map_err(TaskError::io("writing to the bundle"))?;
         fs::create_dir_all(bundle::state_dir(bundle)).map_err(TaskError::io("writing to the bundle"))?;
-        let (opened, console) = match request.terminal {
-            true => (stdio::none(), Some(Expected::at(bundle::console_socket(bundle, "")))),
-            false => (stdio::open(&request.stdin, &request.stdout, &request.stderr), None),
-        };
-        let (held, streams) = opened.map_err(TaskError::io("opening the container's streams"))?;
-        let console = console.transpose().map_err(TaskError::io("preparing the terminal"))?;
-        let spawned = helper::spawn(create::VERB, None, bundle, streams);
-        let (helper, mut reports) = spawned.map_err(TaskError::io("starting the helper"))?;
+        let streams = paths_of(request);
+        let held = Held::open(&streams).map_err(TaskError::io("opening the container's streams"))?;
+        let console = request.terminal.then(|| Expected::at(bundle::console_socket(bundle, ""))).transpose();
+        let console = console.map_err(TaskError::io("preparing the terminal"))?;
+        let order = Order { bundle: bundle.to_owned(), streams, program: None };
+        let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
         self.slots().insert(request.id.clone(), Slot::Creating(helper));
-        let report = reports.next().await;
-        // Until it has ended, the container's process is its child and not ours.
-        let _code = self.reaper.exit_of(helper).await;
-        match report {
-            Some(Report::Created { pid, spin, cgroup }) => {
+        match line.next().await {
+            Some(Report::Created { pid, workload, cgroup }) => {
                 let console = console.map(|console| console.take(&request.stdin, &request.stdout)).transpose();
                 let console = console.map_err(TaskError::io("taking over the terminal"))?;
-                Ok(Made { pid, spin, cgroup, reports, streams: (held, console) })
+                Ok(Made { pid, workload, cgroup, line, streams: (held, console) })
             }
-            Some(Report::Error { message }) => Err(TaskError::Container(message)),
-            _ => Err(TaskError::Container("the helper that creates the container was killed".to_owned())),
+            report => {
+                // What it made is removed next: nothing may be added then.
+                let _code = self.reaper.exit_of(helper).await;
+                Err(TaskError::Container(match report {
+                    Some(Report::Error { message }) => message,
+                    _ => "the helper that creates the container was killed".to_owned(),
+                }))
+            }
         }
     }
 
@@ -106,9 +106,8 @@ impl Tasks {
     }
 
     fn register(self: &Arc<Self>, request: &CreateTaskRequest, bundle: PathBuf, made: Made) -> u32 {
-        let Made { pid, spin, cgroup, reports, streams } = made;
-        let (stdin, stdout, stderr) = (request.stdin.clone(), request.stdout.clone(), request.stderr.clone());
-        let paths = Paths { stdin, stdout, stderr, terminal: request.terminal };
+        let Made { pid, workload, cgroup, line, streams } = made;
+        let paths = paths_of(request);
         let io = TaskIO {
             stdin: paths.stdin.clone(),
             stdout: paths.stdout.clone(),
@@ -121,8 +120,8 @@ impl Tasks {
             bundle,
             init: Arc::new(Process::created(pid, paths, streams)),
             cgroup,
-            spin,
-            reports: tokio::sync::Mutex::new(reports),
+            workload,
+            line: tokio::sync::Mutex::new(line),
             paused: AtomicBool::new(false),
             execs: Mutex::default(),
         });
@@ -134,10 +133,13 @@ impl Tasks {
             pid,
             ..Default::default()
         };
-        self.events().publish(topics::TASK_CREATE_EVENT_TOPIC, &event);
+        self.events().publish(&event);
         bundle::note_pid(&task.bundle, pid);
-        log::info!(id = request.id, pid, spin; "created");
+        log::info!(id = request.id, pid, workload:?; "created");
         self.slots().insert(request.id.clone(), Slot::Ready(task.clone()));
+        if workload == Workload::Sandbox {
+            self.start_ahead();
+        }
         let (tasks, exit) = (self.clone(), self.reaper.exit_of(pid));
         tokio::spawn(async move {
             if let Ok(exit) = exit.await {
@@ -146,6 +148,11 @@ impl Tasks {
         });
         pid
     }
+}
+
+fn paths_of(request: &CreateTaskRequest) -> Paths {
+    let (stdin, stdout, stderr) = (request.stdin.clone(), request.stdout.clone(), request.stderr.clone());
+    Paths { stdin, stdout, stderr, terminal: request.terminal }
 }
 
 /// Waits and retries, so not on the daemon's own thread.

@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
-use containerd_shim_protos::protobuf::{MessageFull, well_known_types::any::Any};
+use containerd_shim_protos::events::task::{
+    TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskOOM, TaskPaused, TaskResumed, TaskStart,
+};
+use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
 use containerd_shim_protos::shim::{event::Envelope, events::ForwardRequest};
 use containerd_shim_protos::shim_async::{Client, EventsClient};
+use containerd_shim_protos::topics;
 use containerd_shim_protos::ttrpc::{self, asynchronous::transport::Socket, context};
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,6 +21,42 @@ const WAITING: usize = 1024;
 /// Longer than containerd needs to restart; after that, it learns the state by asking.
 const GIVE_UP: Duration = Duration::from_secs(300);
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// A message that says its name. The library knows it too, but finds it by unpacking the descriptions of all messages there are, comments included: a
+/// millisecond of every start, and memory for ever.
+pub trait Named: Message {
+    /// With its package.
+    const FULL_NAME: &'static str;
+}
+
+/// What an event tells.
+pub trait Event: Named {
+    /// Under which containerd's clients listen for it.
+    const TOPIC: &'static str;
+}
+
+macro_rules! events {
+    ($($message:ident $topic:ident)*) => {
+        $(impl Named for $message {
+            const FULL_NAME: &'static str = concat!("containerd.events.", stringify!($message));
+        }
+        impl Event for $message {
+            const TOPIC: &'static str = topics::$topic;
+        })*
+    };
+}
+
+events! {
+    TaskCreate TASK_CREATE_EVENT_TOPIC
+    TaskStart TASK_START_EVENT_TOPIC
+    TaskOOM TASK_OOM_EVENT_TOPIC
+    TaskExit TASK_EXIT_EVENT_TOPIC
+    TaskDelete TASK_DELETE_EVENT_TOPIC
+    TaskExecAdded TASK_EXEC_ADDED_EVENT_TOPIC
+    TaskExecStarted TASK_EXEC_STARTED_EVENT_TOPIC
+    TaskPaused TASK_PAUSED_EVENT_TOPIC
+    TaskResumed TASK_RESUMED_EVENT_TOPIC
+}
 
 /// Takes events and sends them in the background.
 #[derive(Clone, Debug)]
@@ -42,7 +82,8 @@ impl Events {
     }
 
     /// Queues an event.
-    pub fn publish<M: MessageFull>(&self, topic: &str, event: &M) {
+    pub fn publish<E: Event>(&self, event: &E) {
+        let topic = E::TOPIC;
         let mut envelope = Envelope::new();
         envelope.set_topic(topic.to_owned());
         envelope.set_namespace(self.namespace.clone());
@@ -63,9 +104,8 @@ impl Events {
 }
 
 /// A message with its bare name, which is how containerd's own encoder writes it.
-pub fn any<M: MessageFull>(message: &M) -> Any {
-    let type_url = M::descriptor().full_name().to_owned();
-    Any { type_url, value: message.write_to_bytes().unwrap_or_default(), ..Default::default() }
+pub fn any<M: Named>(message: &M) -> Any {
+    Any { type_url: M::FULL_NAME.to_owned(), value: message.write_to_bytes().unwrap_or_default(), ..Default::default() }
 }
 
 async fn forward(mut link: Link, mut items: mpsc::Receiver<Item>) {
@@ -118,4 +158,28 @@ fn connect(address: &str) -> ttrpc::Result<EventsClient> {
     stream.set_nonblocking(true).map_err(failed)?;
     let stream = tokio::net::UnixStream::from_std(stream).map_err(failed)?;
     Ok(EventsClient::new(Client::new(Socket::from(stream))))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use containerd_shim_protos::protobuf::MessageFull;
+
+    use super::*;
+
+    pub fn is_named<M: Named + MessageFull>() {
+        assert_eq!(M::FULL_NAME, M::descriptor().full_name());
+    }
+
+    #[test]
+    fn events_have_the_names_that_their_descriptions_give() {
+        is_named::<TaskCreate>();
+        is_named::<TaskStart>();
+        is_named::<TaskOOM>();
+        is_named::<TaskExit>();
+        is_named::<TaskDelete>();
+        is_named::<TaskExecAdded>();
+        is_named::<TaskExecStarted>();
+        is_named::<TaskPaused>();
+        is_named::<TaskResumed>();
+    }
 }

@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use containerd_shim_protos::api::ExecProcessRequest;
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted, TaskExit};
-use containerd_shim_protos::topics;
 
 use super::console::{Console, Expected};
 use super::error::TaskError;
-use super::helper;
-use super::process::{Paths, Process};
+use super::helper::Helper;
+use super::process::Process;
 use super::reaper::Exit;
-use super::stdio::{self, Held};
 use super::task::{Task, Tasks};
 use super::timestamp;
 use crate::bundle;
-use crate::exec;
-use crate::report::Report;
+use crate::link::{Order, Report};
+use crate::stdio::{Held, Paths};
 
 impl Tasks {
     /// Notes a program to be run; nothing happens before its start.
@@ -35,7 +33,7 @@ impl Tasks {
         let paths = Paths { stdin, stdout, stderr, terminal: request.terminal };
         execs.insert(request.exec_id.clone(), Arc::new(Process::to_be(paths)));
         let event = TaskExecAdded { container_id: request.id, exec_id: request.exec_id, ..Default::default() };
-        self.events().publish(topics::TASK_EXEC_ADDED_EVENT_TOPIC, &event);
+        self.events().publish(&event);
         Ok(())
     }
 
@@ -52,7 +50,7 @@ impl Tasks {
                 process.runs(pid, streams);
                 let (container_id, exec_id) = (id.to_owned(), exec_id.to_owned());
                 let event = TaskExecStarted { container_id, exec_id: exec_id.clone(), pid, ..Default::default() };
-                self.events().publish(topics::TASK_EXEC_STARTED_EVENT_TOPIC, &event);
+                self.events().publish(&event);
                 self.watch_exec(task, exec_id, process);
                 drop(expecting);
                 Ok(pid)
@@ -66,21 +64,17 @@ impl Tasks {
     }
 
     async fn run_exec(&self, task: &Task, exec_id: &str, process: &Process) -> Result<(u32, (Held, Option<Console>)), TaskError> {
-        let Paths { stdin, stdout, stderr, terminal } = &process.paths;
-        let (opened, console) = match terminal {
-            true => (stdio::none(), Some(Expected::at(bundle::console_socket(&task.bundle, exec_id)))),
-            false => (stdio::open(stdin, stdout, stderr), None),
-        };
-        let (held, streams) = opened.map_err(TaskError::io("opening the program's streams"))?;
-        let console = console.transpose().map_err(TaskError::io("preparing the terminal"))?;
-        let file = process_file(task, exec_id)?;
-        let spawned = helper::spawn(exec::VERB, Some(&file), &task.bundle, streams);
-        let (helper, mut reports) = spawned.map_err(TaskError::io("starting the helper"))?;
-        let report = reports.next().await;
+        let streams = process.paths.clone();
+        let held = Held::open(&streams).map_err(TaskError::io("opening the program's streams"))?;
+        let console = streams.terminal.then(|| Expected::at(bundle::console_socket(&task.bundle, exec_id))).transpose();
+        let console = console.map_err(TaskError::io("preparing the terminal"))?;
+        let order = Order { bundle: task.bundle.clone(), streams, program: Some(process_file(task, exec_id)?) };
+        let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
+        let report = line.next().await;
         let _code = self.reaper.exit_of(helper).await;
         match report {
             Some(Report::Executed { pid }) => {
-                let console = console.map(|console| console.take(stdin, stdout)).transpose();
+                let console = console.map(|console| console.take(&process.paths.stdin, &process.paths.stdout)).transpose();
                 Ok((pid, (held, console.map_err(TaskError::io("taking over the terminal"))?)))
             }
             Some(Report::Error { message }) => Err(TaskError::Container(message)),
@@ -95,7 +89,7 @@ impl Tasks {
             process.ended(exit).await;
             let (container_id, pid, exited_at) = (task.id.clone(), process.pid(), Some(timestamp(exit.at)).into());
             let event = TaskExit { container_id, id: exec_id, pid, exit_status: exit.status, exited_at, ..Default::default() };
-            tasks.events().publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
+            tasks.events().publish(&event);
         });
     }
 

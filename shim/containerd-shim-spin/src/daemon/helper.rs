@@ -1,43 +1,102 @@
-//! Starts the processes that do the daemon's work, and listens to what they report.
+//! Starts the processes that do the daemon's work, orders it, and listens to what they report.
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream as Pair;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::net::unix::pipe::Receiver;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
-use super::stdio::Streams;
-use crate::report::{LONGEST, Report};
+use crate::helper::VERB;
+use crate::link::{LONGEST, Link, Order, Report, START};
+use crate::sys::{self, Fork};
 
-/// The reading end of a helper's pipe, which the container's process inherits from it.
+/// A process that has work to do, or waits for some.
 #[derive(Debug)]
-pub struct Reports(BufReader<Receiver>);
+pub struct Helper {
+    /// Of its process.
+    pub pid: u32,
+    /// What it and the container's process say.
+    pub line: Line,
+}
 
-impl Reports {
-    /// The next line; none at the end, and none for what is no report.
+/// The near end of a link.
+#[derive(Debug)]
+pub struct Line(BufReader<UnixStream>);
+
+/// A helper that the daemon's runtime does not know yet.
+#[derive(Debug)]
+pub struct Started {
+    pid: u32,
+    near: Pair,
+}
+
+/// Which part a process has after the daemon copied itself.
+pub enum Part {
+    /// The daemon still.
+    Daemon(Started),
+    /// The helper.
+    Helper(Link),
+}
+
+/// The first helper: a copy of this process, which must have nothing yet that a helper should not have.
+pub fn first() -> io::Result<Part> {
+    let (near, far) = Pair::pair()?;
+    Ok(match sys::fork()? {
+        Fork::Parent(pid) => Part::Daemon(Started { pid, near }),
+        Fork::Child => Part::Helper(Link::new(far.into())),
+    })
+}
+
+/// Any other: this very binary with another part to play.
+fn execute() -> io::Result<Started> {
+    let (near, far) = Pair::pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("containerd-shim-spin-v2").arg(VERB).arg(far.as_raw_fd().to_string());
+    // No working directory: with one, the standard library copies this process instead of lending it.
+    command.env_clear().process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Nothing else is started meanwhile: the daemon starts programs on one thread alone, and doesn't wait here.
+    fcntl_setfd(&far, FdFlags::empty())?;
+    let child = command.spawn()?;
+    Ok(Started { pid: child.id(), near })
+}
+
+impl Started {
+    /// Puts it in the runtime's care.
+    pub fn heard(self) -> io::Result<Helper> {
+        self.near.set_nonblocking(true)?;
+        Ok(Helper { pid: self.pid, line: Line(BufReader::with_capacity(512, UnixStream::from_std(self.near)?)) })
+    }
+}
+
+impl Helper {
+    /// Starts one.
+    pub fn start() -> io::Result<Self> {
+        execute()?.heard()
+    }
+
+    /// Gives it its work.
+    pub async fn order(&mut self, order: &Order) -> io::Result<()> {
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        self.line.0.get_mut().write_all(&line).await
+    }
+}
+
+impl Line {
+    /// The next report; none at the end, and none for what is no report.
     pub async fn next(&mut self) -> Option<Report> {
         let mut line = Vec::new();
         let mut limited = (&mut self.0).take(LONGEST);
         limited.read_until(b'\n', &mut line).await.ok()?;
         serde_json::from_slice(&line).ok()
     }
-}
 
-/// Starts this very binary with another part to play, in the bundle, with the container's streams as its own.
-pub fn spawn(verb: &str, argument: Option<&Path>, bundle: &Path, streams: Streams) -> io::Result<(u32, Reports)> {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("containerd-shim-spin-v2").arg(verb).arg(writer.as_raw_fd().to_string()).args(argument);
-    command.env_clear().current_dir(bundle).process_group(0);
-    command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
-    // Nothing else is started meanwhile: the daemon starts programs on one thread alone, and doesn't wait here.
-    fcntl_setfd(&writer, FdFlags::empty())?;
-    let child = command.spawn()?;
-    drop(writer);
-    Ok((child.id(), Reports(BufReader::with_capacity(512, Receiver::from_owned_fd(reader)?))))
+    /// Lets the waiting app begin. An app that has ended doesn't hear it; that it has, its line will tell.
+    pub async fn start(&mut self) {
+        let _ended = self.0.get_mut().write_all(START).await;
+    }
 }

@@ -1,8 +1,7 @@
 //! The daemon of one pod: serves containerd's task API and supervises, for as long as the pod lives.
 //!
-//! It stays small and does nothing that could hurt it: one thread (at its start another, for some milliseconds: [`cgroup::expect_move`]), no
-//! untrusted content, no fork of its own memory. Whatever is large or dangerous happens in processes that it starts from its own binary and
-//! that end soon.
+//! It stays small and does nothing that could hurt it: one thread, no untrusted content. Whatever is large or dangerous happens in processes that it
+//! starts from its own binary and that end soon.
 
 mod console;
 mod create;
@@ -14,87 +13,132 @@ mod process;
 mod reaper;
 mod service;
 mod stats;
-mod stdio;
 mod task;
 mod update;
 
-use std::fs::File;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::env::set_current_dir;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use containerd_shim::Flags;
 use containerd_shim::logger::FifoLogger;
 use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim_protos::shim_async::create_task;
 use containerd_shim_protos::ttrpc::asynchronous::{Server, transport::Listener};
-use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Pid, set_child_subreaper};
-
+use rustix::process::{Pid, set_child_subreaper, setpgid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use tokio::signal::unix::{SignalKind, signal};
 
+use helper::{Part, Started};
 use service::Service;
 use task::Tasks;
 
-use crate::{cgroup, sys};
+use crate::link::Link;
+use crate::sys;
 
 /// How long an answer on its way may take once the daemon was told to end.
 const PARTING: Duration = Duration::from_millis(100);
 
-/// Serves until containerd says that nothing is left to serve.
-pub fn main(flags: Flags) -> Result<()> {
-    init_log(flags.debug)?;
-    let listener = take_listener().context("taking over the socket")?;
-    // Not sooner: what it opens could get the number that stdin must have.
-    cgroup::expect_move();
-    // A container's first process is the helper's child; when the helper ends, it becomes ours.
-    set_child_subreaper(Some(Pid::INIT))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (socket, group) = (flags.socket.clone(), flags.id.clone());
-    let result = runtime.block_on(serve(flags, listener));
-    let _gone_already = std::fs::remove_file(socket);
-    log::info!(pod = group; "ended");
-    result
+/// What a daemon is started with.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The id of the pod, which is that of its first container.
+    pub pod: String,
+    /// containerd's namespace.
+    pub namespace: String,
+    /// containerd's gRPC socket.
+    pub grpc: String,
+    /// containerd's ttrpc socket, for events.
+    pub ttrpc: String,
+    /// The daemon's own socket.
+    pub path: PathBuf,
+    /// The same, bound.
+    pub listener: UnixListener,
+    /// Whether containerd logs at that level.
+    pub debug: bool,
 }
 
-async fn serve(flags: Flags, listener: UnixListener) -> Result<()> {
-    let ttrpc = std::env::var("TTRPC_ADDRESS").context("TTRPC_ADDRESS")?;
-    // What ends other processes is no reason to leave containers without anyone to supervise them; the handlers alone do it, and
-    // unlike an ignored signal they don't pass on to the containers.
-    let _unread = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let tasks = Tasks::new(&flags, &ttrpc)?;
-    let service = Arc::new(Service::new(tasks.clone()));
-    let mut services = create_task(service.clone());
-    // containerd before 2.0 asks for version 2, which has the same calls and messages under another name.
-    services.extend(create_task(service).into_values().map(|calls| ("containerd.task.v2.Task".to_owned(), calls)));
-    listener.set_nonblocking(true)?;
-    let listener = Listener::try_from(listener).context("the ttrpc listener")?;
-    let mut server = Server::new().add_listener(listener).register_service(services);
-    server.start().await?;
-    log::info!(pod = flags.id, namespace = flags.namespace; "serving");
-    tasks.until_shut_down().await;
-    server.stop_listen().await;
-    tasks.events().flush().await;
-    tokio::time::sleep(PARTING).await;
+impl Daemon {
+    /// Serves until containerd says that nothing is left to serve. The process's directory is the pod's first bundle.
+    pub fn run(self) -> Result<()> {
+        // Who started us will create a container.
+        let first = match helper::first().context("starting the first helper")? {
+            Part::Daemon(first) => first,
+            Part::Helper(link) => {
+                drop(self);
+                return be_helper(&link);
+            }
+        };
+        setpgid(None, None)?;
+        init_log(self.debug)?;
+        set_current_dir("/")?;
+        // A container's first process is the helper's child; when the helper ends, it becomes ours.
+        set_child_subreaper(Some(Pid::INIT))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (path, pod) = (self.path.clone(), self.pod.clone());
+        let result = runtime.block_on(self.serve(first));
+        let _gone_already = fs::remove_file(path);
+        log::info!(pod; "ended");
+        result
+    }
+
+    async fn serve(self, first: Started) -> Result<()> {
+        // What ends other processes is no reason to leave containers without anyone to supervise them; the handlers alone do it, and
+        // unlike an ignored signal they don't pass on to the containers.
+        let _unread = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let Self { pod, namespace, grpc, ttrpc, listener, .. } = self;
+        let tasks = Tasks::new(namespace.clone(), grpc, &ttrpc)?;
+        tasks.has_ahead(first.heard()?);
+        let service = Arc::new(Service::new(tasks.clone()));
+        let mut services = create_task(service.clone());
+        // containerd before 2.0 asks for version 2, which has the same calls and messages under another name.
+        services.extend(create_task(service).into_values().map(|calls| ("containerd.task.v2.Task".to_owned(), calls)));
+        listener.set_nonblocking(true)?;
+        let listener = Listener::try_from(listener).context("the ttrpc listener")?;
+        let mut server = Server::new().add_listener(listener).register_service(services);
+        server.start().await?;
+        log::info!(pod, namespace; "serving");
+        tasks.until_shut_down().await;
+        server.stop_listen().await;
+        tasks.events().flush().await;
+        tokio::time::sleep(PARTING).await;
+        Ok(())
+    }
+}
+
+/// What a helper is that was executed: a group of its own, and nothing of the streams and the environment that `start` was called with.
+fn be_helper(link: &Link) -> Result<()> {
+    setpgid(None, None)?;
+    sys::clear_environment()?;
+    let null = null()?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    crate::helper::work(link, false);
     Ok(())
 }
 
-/// The socket is our stdin, from where it moves so that no child gets it.
-fn take_listener() -> Result<UnixListener> {
-    let listener: OwnedFd = fcntl_dupfd_cloexec(std::io::stdin().as_fd(), 3)?;
-    drop(sys::inherited_fd(0)?);
-    // The lowest number that is free is the one just closed.
-    let _stdin_for_ever = File::open("/dev/null")?.into_raw_fd();
-    Ok(listener.into())
-}
-
-/// containerd copies our stderr to its own log.
+/// Logs to the bundle's fifo, from which containerd copies to its own log; lets go of the streams that `start` was called with, which waits for
+/// the end of them.
 fn init_log(debug: bool) -> Result<()> {
-    let log = File::from(fcntl_dupfd_cloexec(std::io::stderr().as_fd(), 3)?);
+    // Open for reading too: containerd may come later, or go; and never to wait for it.
+    let log = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("log");
+    let null = null()?;
+    let log = log.or_else(|_| null.try_clone())?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&log)?;
     log::set_max_level(if debug { log::LevelFilter::Debug } else { log::LevelFilter::Info });
     Ok(log::set_boxed_logger(Box::new(FifoLogger::with_file(log)))?)
+}
+
+fn null() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/null")
 }
 
 /// A time as containerd's messages carry it.

@@ -10,20 +10,7 @@ use tokio::sync::watch;
 use super::console::Console;
 use super::error::TaskError;
 use super::reaper::Exit;
-use super::stdio::Held;
-
-/// Where its streams go: containerd's paths.
-#[derive(Clone, Debug, Default)]
-pub struct Paths {
-    /// A fifo, or empty.
-    pub stdin: String,
-    /// A fifo, or empty.
-    pub stdout: String,
-    /// A fifo, or empty.
-    pub stderr: String,
-    /// Whether a terminal stands between them and the process.
-    pub terminal: bool,
-}
+use crate::stdio::{Held, Paths};
 
 /// One process.
 #[derive(Debug)]

@@ -2,11 +2,9 @@
 
 use containerd_shim_protos::cgroups::metrics as v1;
 use containerd_shim_protos::cgroups_v2::metrics as v2;
-use containerd_shim_protos::protobuf::MessageFull;
-use containerd_shim_protos::protobuf::reflect::{ReflectValueBox, RuntimeFieldType, RuntimeType};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 
-use super::events::any;
+use super::events::{Named, any};
 use crate::cgroup::Cgroup;
 
 /// One of the kernel's clock ticks in version 1's `cpuacct.stat`, in nanoseconds: USER_HZ is 100 everywhere.
@@ -123,17 +121,57 @@ fn legacy_name((name, value): (String, u64)) -> (String, u64) {
 }
 
 /// Sets the fields of a message that have the kernel's names.
-fn fill<M: MessageFull>(message: &mut M, values: &[(String, u64)]) {
-    let descriptor = M::descriptor();
+fn fill(message: &mut impl Figures, values: &[(String, u64)]) {
     for (name, value) in values {
-        let field = descriptor.field_by_name(name);
-        // Of version 1's figures, one is called as a field that holds a whole message.
-        if let Some(field) =
-            field.filter(|field| matches!(field.runtime_field_type(), RuntimeFieldType::Singular(RuntimeType::U64)))
-        {
-            field.set_singular_field(message, ReflectValueBox::U64(*value));
+        if let Some(figure) = message.figure(name) {
+            *figure = *value;
         }
     }
+}
+
+/// A message with fields of the kernel's names.
+trait Figures {
+    fn figure(&mut self, name: &str) -> Option<&mut u64>;
+}
+
+macro_rules! figures {
+    ($($message:path { $($name:ident)* })*) => {
+        $(impl Figures for $message {
+            fn figure(&mut self, name: &str) -> Option<&mut u64> {
+                match name {
+                    $(stringify!($name) => Some(&mut self.$name),)*
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+figures! {
+    v1::MemoryStat {
+        cache rss rss_huge mapped_file dirty writeback pg_pg_in pg_pg_out pg_fault pg_maj_fault inactive_anon active_anon
+        inactive_file active_file unevictable hierarchical_memory_limit hierarchical_swap_limit total_cache total_rss
+        total_rss_huge total_mapped_file total_dirty total_writeback total_pg_pg_in total_pg_pg_out total_pg_fault
+        total_pg_maj_fault total_inactive_anon total_active_anon total_inactive_file total_active_file total_unevictable
+    }
+    v1::MemoryOomControl { oom_kill_disable under_oom oom_kill }
+    v2::MemoryStat {
+        anon file kernel_stack slab sock shmem file_mapped file_dirty file_writeback anon_thp inactive_anon active_anon
+        inactive_file active_file unevictable slab_reclaimable slab_unreclaimable pgfault pgmajfault workingset_refault
+        workingset_activate workingset_nodereclaim pgrefill pgscan pgsteal pgactivate pgdeactivate pglazyfree pglazyfreed
+        thp_fault_alloc thp_collapse_alloc
+    }
+    v2::MemoryEvents { low high max oom oom_kill }
+    v2::CPUStat { usage_usec user_usec system_usec nr_periods nr_throttled throttled_usec }
+    v2::IOEntry { rbytes wbytes rios wios }
+}
+
+impl Named for v1::Metrics {
+    const FULL_NAME: &'static str = "io.containerd.cgroups.v1.Metrics";
+}
+
+impl Named for v2::Metrics {
+    const FULL_NAME: &'static str = "io.containerd.cgroups.v2.Metrics";
 }
 
 /// The `name value` lines of a file.
@@ -151,6 +189,13 @@ fn number(cgroup: &Cgroup, controller: &str, file: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::events::tests::is_named;
+
+    #[test]
+    fn metrics_have_the_names_that_their_descriptions_give() {
+        is_named::<v1::Metrics>();
+        is_named::<v2::Metrics>();
+    }
 
     #[test]
     fn figures_are_taken_by_name_and_unknown_or_foreign_ones_are_left() {

@@ -1,31 +1,27 @@
 //! The tasks of the pod, and the life of one: created, started, ended, deleted.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use containerd_shim::Flags;
 use containerd_shim_protos::api::Status;
 use containerd_shim_protos::events::task::{TaskDelete, TaskExit, TaskOOM, TaskPaused, TaskResumed, TaskStart};
-use containerd_shim_protos::topics;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::error::TaskError;
 use super::events::Events;
-use super::helper::Reports;
+use super::helper::{Helper, Line};
 use super::process::Process;
 use super::reaper::{Exit, Reaper};
 use super::timestamp;
 use crate::bundle;
 use crate::cgroup::Cgroup;
-use crate::report::Report;
+use crate::link::{Order, Report, Workload};
 use crate::shim;
 
 /// How long a start waits for an app to be ready; a slower one goes on starting, and containerd isn't kept waiting.
@@ -43,6 +39,8 @@ pub struct Tasks {
     pub containerd: String,
     pub(super) reaper: Arc<Reaper>,
     slots: Mutex<HashMap<String, Slot>>,
+    /// A helper that waits for the next container to be created.
+    ahead: Mutex<Option<Helper>>,
     events: Events,
     shut_down: watch::Sender<bool>,
 }
@@ -66,24 +64,19 @@ pub struct Task {
     pub init: Arc<Process>,
     /// Its cgroup.
     pub cgroup: Cgroup,
-    /// Whether its process tells when it is ready.
-    pub spin: bool,
-    pub(super) reports: tokio::sync::Mutex<Reports>,
+    /// What runs in it.
+    pub workload: Workload,
+    pub(super) line: tokio::sync::Mutex<Line>,
     pub(super) paused: AtomicBool,
     pub(super) execs: Mutex<HashMap<String, Arc<Process>>>,
 }
 
 impl Tasks {
     /// An empty pod.
-    pub fn new(flags: &Flags, ttrpc: &str) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            namespace: flags.namespace.clone(),
-            containerd: flags.address.clone(),
-            reaper: Reaper::start()?,
-            slots: Mutex::default(),
-            events: Events::new(&flags.namespace, ttrpc),
-            shut_down: watch::Sender::new(false),
-        }))
+    pub fn new(namespace: String, containerd: String, ttrpc: &str) -> Result<Arc<Self>> {
+        let events = Events::new(&namespace, ttrpc);
+        let (slots, ahead, shut_down) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
+        Ok(Arc::new(Self { namespace, containerd, reaper: Reaper::start()?, slots, ahead, events, shut_down }))
     }
 
     /// Where events go.
@@ -116,33 +109,64 @@ impl Tasks {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the helper for a container that will surely come, so that it need not be waited for.
+    pub(super) fn start_ahead(&self) {
+        match Helper::start() {
+            Ok(helper) => self.has_ahead(helper),
+            Err(error) => log::warn!("starting a helper: {error}"),
+        }
+    }
+
+    /// Keeps a helper for the next container.
+    pub fn has_ahead(&self, helper: Helper) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(helper);
+    }
+
+    /// A helper that has this order.
+    pub(super) async fn helper(&self, order: &Order) -> io::Result<Helper> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut helper) = ahead {
+            // Unless it was killed while it waited.
+            if helper.order(order).await.is_ok() {
+                return Ok(helper);
+            }
+        }
+        let mut helper = Helper::start()?;
+        helper.order(order).await?;
+        Ok(helper)
+    }
+
     /// Lets a created container run; done when an app listens, or when a program is executed.
     pub async fn start(&self, id: &str) -> Result<u32, TaskError> {
         let task = self.get(id)?;
-        let mut reports = task.reports.lock().await;
+        let mut line = task.line.lock().await;
         if task.init.exit().is_some() || !task.init.start() {
             return Err(TaskError::State { id: id.to_owned(), why: "not in the state of being created" });
         }
-        notify(&bundle::container_dir(&task.bundle, id)).map_err(TaskError::io("starting the container's process"))?;
-        let report = tokio::time::timeout(READY_WITHIN, reports.next()).await;
+        if task.workload != Workload::Spin {
+            bundle::release(&task.bundle, id).map_err(TaskError::io("starting the container's process"))?;
+        }
+        if task.is_spin() {
+            line.start().await;
+        }
+        let report = tokio::time::timeout(READY_WITHIN, line.next()).await;
         let pid = task.init.pid();
         match report {
             Ok(Some(Report::Error { message })) => return Err(TaskError::Container(message)),
             Ok(Some(Report::Failed { code, message })) => log::warn!(id, code; "app failed to start: {message}"),
             Ok(Some(Report::Ready)) => log::info!(id, pid; "app ready"),
-            Ok(_) if task.spin => log::warn!(id, pid; "app ended before it was ready"),
+            Ok(_) if task.is_spin() => log::warn!(id, pid; "app ended before it was ready"),
             Ok(_) => log::info!(id, pid; "started"),
             Err(_) => log::warn!(id, pid; "app still not ready"),
         }
-        self.events
-            .publish(topics::TASK_START_EVENT_TOPIC, &TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
+        self.events.publish(&TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
         Ok(pid)
     }
 
     /// Runs when the first process has ended: takes the rest of the container with it, and tells containerd.
     pub(super) async fn ended(&self, task: &Task, exit: Exit) {
         // A start that is under way has its event first.
-        let _start = task.reports.lock().await;
+        let _start = task.line.lock().await;
         let deadline = Instant::now() + GONE_WITHIN;
         while !task.cgroup.pids().is_empty() && Instant::now() < deadline {
             task.cgroup.signal(Signal::KILL);
@@ -150,13 +174,13 @@ impl Tasks {
         }
         let (id, pid) = (task.id.clone(), task.init.pid());
         if task.cgroup.oom_kills() > 0 {
-            self.events.publish(topics::TASK_OOM_EVENT_TOPIC, &TaskOOM { container_id: id.clone(), ..Default::default() });
+            self.events.publish(&TaskOOM { container_id: id.clone(), ..Default::default() });
         }
         log::info!(id, pid, status = exit.status; "ended");
         let (container_id, exited_at) = (id.clone(), Some(timestamp(exit.at)).into());
         let event = TaskExit { container_id, id, pid, exit_status: exit.status, exited_at, ..Default::default() };
         task.init.ended(exit).await;
-        self.events.publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
+        self.events.publish(&event);
     }
 
     /// Forgets a task that has ended, or was never started, and everything it had.
@@ -178,7 +202,7 @@ impl Tasks {
             ..Default::default()
         };
         self.slots().remove(id);
-        self.events.publish(topics::TASK_DELETE_EVENT_TOPIC, &event);
+        self.events.publish(&event);
         log::info!(id; "deleted");
         Ok((task.init.pid(), exit))
     }
@@ -209,9 +233,9 @@ impl Tasks {
         task.paused.store(pause, Ordering::Relaxed);
         let container_id = id.to_owned();
         if pause {
-            self.events.publish(topics::TASK_PAUSED_EVENT_TOPIC, &TaskPaused { container_id, ..Default::default() });
+            self.events.publish(&TaskPaused { container_id, ..Default::default() });
         } else {
-            self.events.publish(topics::TASK_RESUMED_EVENT_TOPIC, &TaskResumed { container_id, ..Default::default() });
+            self.events.publish(&TaskResumed { container_id, ..Default::default() });
         }
         Ok(())
     }
@@ -229,6 +253,11 @@ impl Task {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether its process tells when it is ready.
+    pub(super) fn is_spin(&self) -> bool {
+        matches!(self.workload, Workload::Spin | Workload::HookedSpin)
+    }
+
     /// What containerd calls its state.
     pub fn status(&self) -> Status {
         match self.init.status() {
@@ -236,12 +265,6 @@ impl Task {
             status => status,
         }
     }
-}
-
-/// Tells the waiting process to go on. The socket's own path is too long for a socket address.
-fn notify(container: &Path) -> io::Result<()> {
-    let dir = std::fs::File::open(container)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/notify.sock", dir.as_raw_fd()))?.write_all(b"start container")
 }
 
 async fn remove(task: &Task) -> Result<(), TaskError> {

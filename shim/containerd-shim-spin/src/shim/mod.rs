@@ -1,4 +1,4 @@
-//! What containerd calls: `-info`, `start`, `delete`; and the daemon, which `start` calls.
+//! What containerd calls: `-info`, `start`, `delete`.
 
 mod delete;
 mod info;
@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use containerd_shim::Flags;
 
-use crate::daemon;
+use start::Part;
+
+use crate::cgroup;
 
 pub use delete::{clean_up, unmount_rootfs};
 
@@ -39,9 +41,15 @@ fn run(args: &[OsString]) -> Result<()> {
         return print(format!("containerd-shim-spin-v2 {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
     match flags.action.as_str() {
-        "start" => print(&start::start(&flags, &read_input()?)?),
+        "start" => {
+            // A container will follow.
+            cgroup::expect_move();
+            match start::start(flags, &read_input()?)? {
+                Part::Start(reply) => print(&reply),
+                Part::Daemon(daemon) => daemon.run(),
+            }
+        }
         "delete" => print(&delete::delete(&flags, &bundle_of(&flags)?)?),
-        "" if !flags.socket.is_empty() => daemon::main(flags),
         "" => bail!("containerd starts this program; by hand, try -v or -info"),
         other => bail!("unknown action {other:?}"),
     }

@@ -1,17 +1,15 @@
 //! `start`: one daemon for each pod.
 //!
-//! The socket is bound here and handed to the daemon, so that containerd can connect the moment we are done, while the daemon is still
-//! starting: its connection waits in the backlog.
+//! The socket is bound before there is a daemon, so that containerd can connect the moment we are done, while the daemon is still starting: its
+//! connection waits in the backlog.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::{CommandExt, parent_id};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::Flags;
@@ -22,7 +20,8 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Deserialize;
 
-use crate::allocator;
+use crate::daemon::Daemon;
+use crate::sys::{self, Fork};
 
 /// Containers with the same value here belong to one pod.
 const SANDBOX_ID: &str = "io.kubernetes.cri.sandbox-id";
@@ -50,19 +49,37 @@ struct Start {
     debug: bool,
 }
 
-/// Finds the daemon of this container's pod or starts it, and gives containerd's reply.
-pub fn start(flags: &Flags, input: &[u8]) -> Result<Vec<u8>> {
-    let start = Start::read(flags, input, |name| std::env::var(name).ok())?;
+/// What this process goes on as.
+pub enum Part {
+    /// The caller's child, with containerd's reply.
+    Start(Vec<u8>),
+    /// A copy of it.
+    Daemon(Daemon),
+}
+
+/// Finds the daemon of this container's pod or starts it.
+///
+/// The daemon is a copy of this process and not another execution, which would be a millisecond of every pod's start.
+pub fn start(flags: Flags, input: &[u8]) -> Result<Part> {
+    let start = Start::read(&flags, input, |name| std::env::var(name).ok())?;
     let group = group_of(Path::new("config.json"), &flags.id)?;
     let root = start.socket_dir.clone().unwrap_or_else(|| format!("{}/s", containerd_shim::SOCKET_ROOT));
     let path = socket_path(&root, &start.grpc, &flags.namespace, &group);
     if let Some(listener) = claim(Path::new(&path))? {
-        spawn_daemon(flags, &start, &path, listener)?;
+        protect();
+        match sys::fork() {
+            Ok(Fork::Parent(_)) => {}
+            Ok(Fork::Child) => return Ok(Part::Daemon(start.daemon(flags, path.into(), listener))),
+            Err(error) => {
+                drop(fs::remove_file(path));
+                return Err(error).context("starting the daemon");
+            }
+        }
     }
     let address = format!("unix://{path}");
     // containerd 1.6 looks here for the daemon after its own restart.
     fs::write("address", &address).context("writing the bundle's address file")?;
-    start.dialect.reply(&address)
+    Ok(Part::Start(start.dialect.reply(&address)?))
 }
 
 impl Start {
@@ -90,6 +107,11 @@ impl Start {
             bail!("containerd gave no TTRPC address");
         }
         Ok(start)
+    }
+
+    fn daemon(self, flags: Flags, path: PathBuf, listener: UnixListener) -> Daemon {
+        let Self { grpc, ttrpc, debug, .. } = self;
+        Daemon { pod: flags.id, namespace: flags.namespace, grpc, ttrpc, path, listener, debug }
     }
 }
 
@@ -153,27 +175,11 @@ fn claim(path: &Path) -> Result<Option<UnixListener>> {
     bail!("{} can neither be bound nor connected to", path.display())
 }
 
-/// Starts the daemon: its stdin is the socket, its stderr containerd's log of this shim.
-fn spawn_daemon(flags: &Flags, start: &Start, path: &str, listener: UnixListener) -> Result<()> {
-    // Open for reading too: containerd may come later, or go; and never to wait for it.
-    let log = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("log");
-    let stderr = log.map_or_else(|_| Stdio::null(), |log| Stdio::from(OwnedFd::from(log)));
-    let mut daemon = Command::new("/proc/self/exe");
-    daemon.arg0("containerd-shim-spin-v2");
-    daemon.args(["-namespace", &flags.namespace, "-id", &flags.id, "-address", &start.grpc, "-socket", path]);
-    daemon.args(start.debug.then_some("-debug"));
-    daemon.env_clear().env("TTRPC_ADDRESS", &start.ttrpc).env(allocator::SETTINGS, allocator::settings(1)).current_dir("/");
-    let spawned = daemon.process_group(0).stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(stderr).spawn();
-    let child = spawned.inspect_err(|_| drop(fs::remove_file(path))).context("starting the daemon")?;
-    protect(child.id());
-    Ok(())
-}
-
-/// Makes the daemon a little likelier to be killed for want of memory than containerd, as other shims do.
-fn protect(daemon: u32) {
+/// Makes the daemon, which inherits it, a little likelier to be killed for want of memory than containerd, as other shims do.
+fn protect() {
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", parent_id())).ok();
     if let Some(score) = score.and_then(|score| score.trim().parse::<i32>().ok()) {
-        let _not_allowed = fs::write(format!("/proc/{daemon}/oom_score_adj"), (score + 1).min(1000).to_string());
+        let _not_allowed = fs::write("/proc/self/oom_score_adj", (score + 1).min(1000).to_string());
     }
 }
 

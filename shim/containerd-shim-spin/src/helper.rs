@@ -1,0 +1,61 @@
+//! The helper: makes one container, or runs one more program in it; reports, and ends.
+//!
+//! Single-threaded and short-lived, but for the time that it may have waited for its order. Its standard streams become the new process's.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::fs::Mode;
+use rustix::process::umask;
+use spin_runtime::precompile;
+
+use crate::bundle::TaskRequest;
+use crate::link::{Link, Order, Report};
+use crate::{cgroup, create, exec, stdio, sys};
+
+/// The argument that asks for this part; the number of its link follows.
+pub const VERB: &str = "--helper";
+
+/// Waits for its order and carries it out.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let number = args.first().and_then(|number| number.to_str()).and_then(|number| number.parse().ok());
+    let Some(Ok(socket)) = number.map(sys::inherited_fd) else {
+        eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
+        return ExitCode::FAILURE;
+    };
+    work(&Link::new(socket), true);
+    ExitCode::SUCCESS
+}
+
+/// The same for a copy of the daemon; `moves` where nobody has announced yet that a process will be moved into a cgroup.
+pub fn work(link: &Link, moves: bool) {
+    // What most orders need, and what may be done before there is one.
+    precompile::compatibility();
+    let report = match link.order() {
+        Ok(Some(order)) => {
+            if moves {
+                cgroup::expect_move();
+            }
+            carry_out(&order, link)
+        }
+        Ok(None) => return,
+        Err(error) => Err(error).context("reading the order"),
+    };
+    link.send(&report.unwrap_or_else(|error| Report::Error { message: format!("{error:#}") }));
+}
+
+fn carry_out(order: &Order, link: &Link) -> Result<Report> {
+    env::set_current_dir(&order.bundle).context("entering the bundle")?;
+    stdio::take(&order.streams).context("opening the streams")?;
+    // What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any
+    // user but root.
+    umask(Mode::from_raw_mode(0o022));
+    let bundle = env::current_dir().context("the bundle")?;
+    let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
+    match &order.program {
+        None => create::create(&bundle, &request, link),
+        Some(file) => exec::exec(&bundle, request, file, link),
+    }
+}

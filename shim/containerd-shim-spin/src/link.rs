@@ -1,0 +1,153 @@
+//! What the daemon and the processes at work for it tell each other, on one socket: JSON objects, one a line, and last of all a single byte.
+//!
+//! The far end passes from the helper to the container's first process, and closes by itself when that runs a foreign program. So the daemon
+//! learns everything from one reader: a line, or the end.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+
+use crate::cgroup::Cgroup;
+use crate::stdio::Paths;
+
+/// The longest line either side reads: the container's process may be compromised when it writes.
+pub const LONGEST: u64 = 64 * 1024;
+/// What the app is sent when its container is started.
+pub const START: &[u8] = b"\n";
+
+/// To a helper: its work. It may have been started long before there was any.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Order {
+    /// Of the container.
+    pub bundle: PathBuf,
+    /// Of the process that is to run.
+    pub streams: Paths,
+    /// The file that describes one more program for the container; none: make the container.
+    pub program: Option<PathBuf>,
+}
+
+/// To the daemon.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The helper: the container exists and waits for its start.
+    Created {
+        /// Of its first process, as the daemon sees it.
+        pid: u32,
+        /// What runs in it.
+        workload: Workload,
+        /// Where its processes are counted and limited.
+        cgroup: Cgroup,
+    },
+    /// The helper: one more program runs in the container.
+    Executed {
+        /// Its process, as the daemon sees it.
+        pid: u32,
+    },
+    /// The helper: there will be no container. The container's process: the program can't be executed.
+    Error {
+        /// For whoever asked containerd.
+        message: String,
+    },
+    /// The app: every listener is bound, every subscription is checked.
+    Ready,
+    /// The app: it can't run; it said so on its stderr and ends with this code.
+    Failed {
+        /// Its exit code.
+        code: u8,
+        /// The same sentence, for the node's log.
+        message: String,
+    },
+}
+
+/// What runs in a container, and so what its start takes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// The pod's own process, to which other containers will come. Like any program it runs once it is executed.
+    Sandbox,
+    /// A program.
+    Native,
+    /// A Spin app, which waits for its start by itself, and says when it is ready.
+    Spin,
+    /// A Spin app that is executed only by the start, because hooks are to run before.
+    HookedSpin,
+}
+
+/// The far end.
+#[derive(Debug)]
+pub struct Link(UnixStream);
+
+impl Link {
+    /// Speaks through this socket.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self(socket.into())
+    }
+
+    /// Waits for work; none where the daemon ends without having any.
+    pub fn order(&self) -> io::Result<Option<Order>> {
+        let mut line = String::new();
+        // Nothing but the order is under way, so nothing more is read than that.
+        BufReader::new(&self.0).take(LONGEST).read_line(&mut line)?;
+        if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
+    }
+
+    /// Waits until the container is started. An end without that is an error.
+    pub async fn started(&self) -> io::Result<()> {
+        let socket = self.0.try_clone()?;
+        socket.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(socket)?.read_u8().await.map(drop)
+    }
+
+    /// Sends one line; the daemon's death is no reason to stop, so nothing comes of a failure.
+    pub fn send(&self, report: &Report) {
+        let mut line = serde_json::to_vec(report).unwrap_or_default();
+        line.push(b'\n');
+        let _gone = (&self.0).write_all(&line);
+    }
+
+    /// Another handle, for a process to come.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    /// Its socket, to be handed on.
+    pub fn socket(&self) -> &UnixStream {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (UnixStream, Link) {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        (near, Link(far))
+    }
+
+    #[test]
+    fn an_order_arrives_as_it_was_sent_and_none_when_the_daemon_ends() {
+        let (mut near, link) = pair();
+        let streams = Paths { stdout: "/run/fifo".into(), ..Paths::default() };
+        let order = Order { bundle: "/run/bundle".into(), streams, program: Some("exec-1.json".into()) };
+        writeln!(near, "{}", serde_json::to_string(&order).expect("encodes")).expect("sent");
+        let arrived = link.order().expect("read").expect("an order");
+        assert_eq!(format!("{arrived:?}"), format!("{order:?}"));
+        drop(near);
+        assert!(link.order().expect("read").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_daemon_is_no_start() {
+        let (mut near, link) = pair();
+        near.write_all(START).expect("sent");
+        link.started().await.expect("started");
+        drop(near);
+        link.started().await.expect_err("not started again");
+    }
+}

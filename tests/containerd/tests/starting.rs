@@ -1,0 +1,162 @@
+//! What happens between a container's creation and its start, by calling the shim as containerd does.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use harness::http::{free_port, get};
+use harness::shim::Bundle;
+use harness::wait::holds;
+use harness::{Containerd, SpinApp, image, required_env, wait_for};
+use serde_json::{Value, json};
+
+fn shim() -> PathBuf {
+    Path::new(&required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2")
+}
+
+/// A container of the image; the address it would serve at.
+fn container(containerd: &Containerd, id: &str, archive: &Path, command: &str) -> String {
+    let address = format!("127.0.0.1:{}", free_port());
+    containerd.import(archive);
+    let env = format!("SPIN_HTTP_LISTEN_ADDR={address}");
+    let image = format!("test.local/{id}:1");
+    containerd.ctr_ok(&[
+        "containers",
+        "create",
+        "--net-host",
+        "--runtime",
+        "io.containerd.spin.v2",
+        "--env",
+        &env,
+        &image,
+        id,
+        command,
+    ]);
+    address
+}
+
+fn hello(containerd: &Containerd, id: &str) -> String {
+    container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
+}
+
+/// Waits until the container's process is the app, which is so before it is started.
+fn executed(pid: i32) {
+    let cmdline = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    wait_for("the app to be executed", 10, || holds(cmdline().contains("--app")));
+}
+
+/// Waits until every thread of a process waits for something.
+fn quiet(pid: i32) {
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let ticks = || stat().rsplit(") ").next().map(|rest| rest.split(' ').skip(11).take(2).collect::<Vec<_>>().join("+"));
+    let mut before = None;
+    wait_for("the app to wait", 10, || {
+        let now = ticks();
+        let same = stat().contains(") S ") && before == now;
+        before = now;
+        holds(same)
+    });
+}
+
+#[test]
+fn an_app_is_ready_before_its_start_and_listens_only_after_it() {
+    let containerd = Containerd::v2();
+    let address = hello(&containerd, "patient");
+    let bundle = Bundle::new(&containerd, "patient");
+    let task = bundle.start(&shim());
+    let pid = task.create();
+    executed(pid);
+    quiet(pid);
+    assert!(TcpStream::connect(&address).is_err(), "it listens before it was started");
+    task.run().expect("started");
+    assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
+}
+
+#[test]
+fn an_app_that_is_told_to_end_before_its_start_ends() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "unwanted");
+    let bundle = Bundle::new(&containerd, "unwanted");
+    let task = bundle.start(&shim());
+    let pid = task.create();
+    executed(pid);
+    quiet(pid);
+    task.kill(15);
+    assert_eq!(task.wait(), 0);
+    let refused = task.run().expect_err("there is nothing to start");
+    assert!(refused.contains("not in the state"), "{refused}");
+}
+
+#[test]
+fn an_app_that_can_not_run_says_so_when_it_is_started() {
+    let containerd = Containerd::v2();
+    let app = SpinApp::http("hello-p2", "").file("spin.toml", b"nonsense");
+    container(&containerd, "bad", &app.plain("test.local/bad:1"), "/");
+    let bundle = Bundle::new(&containerd, "bad");
+    let task = bundle.start(&shim());
+    let pid = task.create();
+    executed(pid);
+    quiet(pid);
+    task.run().expect("what is wrong with an app is no failure of the start");
+    assert_eq!(task.wait(), 64);
+}
+
+#[test]
+fn hooks_of_a_start_are_not_run_by_the_creation() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "hooked");
+    let missing = |spec: &mut Value| spec["hooks"] = json!({ "startContainer": [{ "path": "/is/not/there" }] });
+    let bundle = Bundle::new(&containerd, "hooked").edited(missing);
+    let task = bundle.start(&shim());
+    let pid = task.create();
+    quiet(pid);
+    let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("the process waits");
+    assert!(!cmdline.contains("--app"), "{cmdline}");
+    let _said = task.run();
+    assert_ne!(task.wait(), 0);
+}
+
+/// Marks the container as one of this pod.
+fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
+    move |spec| {
+        spec["annotations"] = json!({ "io.kubernetes.cri.container-type": kind, "io.kubernetes.cri.sandbox-id": "pod" });
+    }
+}
+
+fn parent(pid: &str) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// Helpers that wait for work, or are at it.
+fn helpers_of(daemon: i32) -> usize {
+    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().map(|entry| entry.file_name());
+    let children = pids.filter_map(|pid| pid.into_string().ok()).filter(|pid| parent(pid) == Some(daemon));
+    let lines = children.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
+    lines.filter(|line| line.contains("--helper")).count()
+}
+
+#[test]
+fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
+    let containerd = Containerd::v2();
+    let pause = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
+    let files = tempfile::tempdir().expect("a directory");
+    fs::copy(&pause, files.path().join("pause")).expect("the pause program is built");
+    let archive = containerd.dir().join("pause.tar");
+    image::from_scratch(files.path(), "test.local/pod:1", &archive);
+    container(&containerd, "pod", &archive, "/pause");
+    let pod = Bundle::new(&containerd, "pod").edited(of_pod("sandbox"));
+    let sandbox = pod.start(&shim());
+    let pid = sandbox.create();
+    sandbox.run().expect("started");
+    let daemon = parent(&pid.to_string()).expect("the pause process runs");
+    wait_for("a helper that waits", 10, || holds(helpers_of(daemon) == 1));
+
+    let address = hello(&containerd, "member");
+    let member = Bundle::new(&containerd, "member").edited(of_pod("container"));
+    let app = member.start(&shim());
+    app.create();
+    wait_for("no helper", 10, || holds(helpers_of(daemon) == 0));
+    app.run().expect("started");
+    assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
+}
