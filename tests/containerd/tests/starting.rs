@@ -116,6 +116,32 @@ fn hooks_of_a_start_are_not_run_by_the_creation() {
     assert_ne!(task.wait(), 0);
 }
 
+/// Processes of a shim that was started for this container: the daemon and its first helper, which is a copy of it.
+fn copies(id: &str) -> Vec<i32> {
+    let argument = format!("\0-id\0{id}\0");
+    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let named = |pid: &String| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&argument));
+    pids.filter(named).filter_map(|pid| pid.parse().ok()).collect()
+}
+
+#[test]
+fn a_helper_that_was_killed_while_it_waited_is_replaced() {
+    let containerd = Containerd::v2();
+    let address = hello(&containerd, "replaced");
+    let bundle = Bundle::new(&containerd, "replaced");
+    let task = bundle.start(&shim());
+    let helper = wait_for("the first helper", 10, || {
+        let copies = copies("replaced");
+        let of_another = |pid: &&i32| parent(&pid.to_string()).is_some_and(|parent| copies.contains(&parent));
+        copies.iter().find(of_another).copied().ok_or("there is none")
+    });
+    harness::process::signal(helper, 9);
+    wait_for("its end", 10, || holds(copies("replaced").len() == 1));
+    task.create();
+    task.run().expect("started");
+    assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
+}
+
 /// Marks the container as one of this pod.
 fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
     move |spec| {
@@ -149,8 +175,10 @@ fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
     let sandbox = pod.start(&shim());
     let pid = sandbox.create();
     sandbox.run().expect("started");
-    let daemon = parent(&pid.to_string()).expect("the pause process runs");
-    wait_for("a helper that waits", 10, || holds(helpers_of(daemon) == 1));
+    // Until its helper has ended, the container's process is the helper's child.
+    let daemon = wait_for("a helper that waits", 10, || {
+        parent(&pid.to_string()).filter(|daemon| helpers_of(*daemon) == 1).ok_or("there is none")
+    });
 
     let address = hello(&containerd, "member");
     let member = Bundle::new(&containerd, "member").edited(of_pod("container"));
