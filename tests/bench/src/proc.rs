@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
+use harness::process::{command_line, parent, pids};
+
 use crate::error::Error;
 
 /// Which process is whose child, at one moment.
@@ -12,8 +14,8 @@ pub struct Processes(HashMap<i32, i32>);
 
 impl Processes {
     /// As it is now.
-    pub fn now() -> Result<Self, Error> {
-        Ok(Self(pids()?.into_iter().filter_map(|pid| Some((pid, parent(&stat(pid)?)?))).collect()))
+    pub fn now() -> Self {
+        Self(pids().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect())
     }
 
     /// Everything that serves these tasks: each one's shim, the task itself, and whatever else the shim started.
@@ -45,13 +47,13 @@ impl Processes {
 }
 
 /// The processes of the containers of these pods, by their cgroups' names, which cgroupfs and systemd write differently.
-pub fn of_pods(uids: &[String]) -> Result<Vec<i32>, Error> {
+pub fn of_pods(uids: &[String]) -> Vec<i32> {
     let names: Vec<String> = uids.iter().flat_map(|uid| [uid.clone(), uid.replace('-', "_")]).collect();
     let in_pod = |pid: &i32| {
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         names.iter().any(|name| cgroup.contains(name.as_str()))
     };
-    Ok(pids()?.into_iter().filter(in_pod).collect())
+    pids().into_iter().filter(in_pod).collect()
 }
 
 /// The proportional set size of processes in MiB: pages that several map are divided among them.
@@ -69,24 +71,8 @@ pub fn switches(pid: i32) -> Result<f64, Error> {
     Ok(entries.flatten().map(|entry| count(entry.path())).sum())
 }
 
-fn pids() -> Result<Vec<i32>, Error> {
-    let entries = fs::read_dir("/proc").map_err(Error::io("/proc"))?;
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-}
-
-/// None: it has ended meanwhile.
-fn stat(pid: i32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
-}
-
-/// The fourth field; the second is a name in brackets, which may hold anything.
-fn parent(stat: &str) -> Option<i32> {
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
 fn is_shim(pid: i32) -> bool {
-    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split('\0').next().is_some_and(|program| program.contains("containerd-shim"))
+    command_line(pid).split('\0').next().is_some_and(|program| program.contains("containerd-shim"))
 }
 
 /// The first word after `name` at a line's beginning.
@@ -101,20 +87,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_does_not_hide_the_parent() {
-        assert_eq!(parent("12 (a) b) S 7 12 0"), Some(7));
-    }
-
-    #[test]
     fn this_process_has_memory_and_a_parent() {
         let this = i32::try_from(std::process::id()).expect("a pid is positive");
         assert!(pss([&this]).expect("it runs") > 0.0);
-        assert!(Processes::now().expect("proc is mounted").descends(this, 1));
+        assert!(Processes::now().descends(this, 1));
     }
 
     #[test]
     fn a_process_of_no_shim_is_no_task() {
         let this = i32::try_from(std::process::id()).expect("a pid is positive");
-        assert!(matches!(Processes::now().expect("proc is mounted").shim_of(this), Err(Error::Unsupervised(_))));
+        assert!(matches!(Processes::now().shim_of(this), Err(Error::Unsupervised(_))));
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use harness::process::{command_line, pids};
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, wait_for};
 
@@ -30,9 +31,7 @@ fn an_app_serves_on_when_containerd_is_killed() {
 
 /// Processes whose command line names `needle`.
 fn processes(needle: &str) -> Vec<String> {
-    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().map(|entry| entry.path());
-    let lines = pids.filter_map(|path| fs::read_to_string(path.join("cmdline")).ok());
-    lines.filter(|line| line.contains(needle)).collect()
+    pids().into_iter().map(command_line).filter(|line| line.contains(needle)).collect()
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A Spin app under a real containerd: it answers, it drains, it ends.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
+use harness::app::cached;
 use harness::{Containerd, SpinApp, wait_for};
 
 #[test]
@@ -23,12 +23,7 @@ fn a_plain_image_answers_under_containerd_1_6() {
 
 /// The files of the node's cache that hold code of this guest, by what they are on disk.
 fn code_of(guest: &str) -> Vec<(u64, SystemTime)> {
-    let digest = harness::app::digest(guest);
-    let files = fs::read_dir("/var/cache/containerd-shim-spin").expect("there is a cache").flatten();
-    let code = files.filter(|file| {
-        let name = file.file_name().to_string_lossy().into_owned();
-        name.starts_with(&digest) && name.ends_with(".code")
-    });
+    let code = cached(guest).into_iter().filter(|file| file.extension().is_some_and(|end| end == "code"));
     code.map(|file| file.metadata().map(|code| (code.ino(), code.modified().expect("files have times"))).expect("it stays"))
         .collect()
 }

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use harness::http::{free_port, get};
-use harness::shim::Bundle;
+use harness::process::{command_line, parent, pids};
+use harness::shim::{Bundle, Shim};
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, image, required_env, wait_for};
 use serde_json::{Value, json};
@@ -39,10 +40,11 @@ fn hello(containerd: &Containerd, id: &str) -> String {
     container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
 }
 
-/// Waits until the container's process is the app, which is so before it is started.
-fn executed(pid: i32) {
-    let cmdline = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    wait_for("the app to be executed", 10, || holds(cmdline().contains("--app")));
+/// Creates the container and waits until its process is the app, which is so before it is started, and waits.
+fn create_app(task: &Shim<'_>) {
+    let pid = task.create();
+    wait_for("the app to be executed", 10, || holds(command_line(pid).contains("--app")));
+    quiet(pid);
 }
 
 /// Waits until every thread of a process waits for something.
@@ -64,9 +66,7 @@ fn an_app_is_ready_before_its_start_and_listens_only_after_it() {
     let address = hello(&containerd, "patient");
     let bundle = Bundle::new(&containerd, "patient");
     let task = bundle.start(&shim());
-    let pid = task.create();
-    executed(pid);
-    quiet(pid);
+    create_app(&task);
     assert!(TcpStream::connect(&address).is_err(), "it listens before it was started");
     task.run().expect("started");
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
@@ -78,9 +78,7 @@ fn an_app_that_is_told_to_end_before_its_start_ends() {
     hello(&containerd, "unwanted");
     let bundle = Bundle::new(&containerd, "unwanted");
     let task = bundle.start(&shim());
-    let pid = task.create();
-    executed(pid);
-    quiet(pid);
+    create_app(&task);
     task.kill(15);
     assert_eq!(task.wait(), 0);
     let refused = task.run().expect_err("there is nothing to start");
@@ -94,9 +92,7 @@ fn an_app_that_can_not_run_says_so_when_it_is_started() {
     container(&containerd, "bad", &app.plain("test.local/bad:1"), "/");
     let bundle = Bundle::new(&containerd, "bad");
     let task = bundle.start(&shim());
-    let pid = task.create();
-    executed(pid);
-    quiet(pid);
+    create_app(&task);
     task.run().expect("what is wrong with an app is no failure of the start");
     assert_eq!(task.wait(), 64);
 }
@@ -110,8 +106,8 @@ fn hooks_of_a_start_are_not_run_by_the_creation() {
     let task = bundle.start(&shim());
     let pid = task.create();
     quiet(pid);
-    let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("the process waits");
-    assert!(!cmdline.contains("--app"), "{cmdline}");
+    let cmdline = command_line(pid);
+    assert!(!cmdline.is_empty() && !cmdline.contains("--app"), "{cmdline}");
     let _said = task.run();
     assert_ne!(task.wait(), 0);
 }
@@ -119,9 +115,7 @@ fn hooks_of_a_start_are_not_run_by_the_creation() {
 /// Processes of a shim that was started for this container: the daemon and its first helper, which is a copy of it.
 fn copies(id: &str) -> Vec<i32> {
     let argument = format!("\0-id\0{id}\0");
-    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let named = |pid: &String| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&argument));
-    pids.filter(named).filter_map(|pid| pid.parse().ok()).collect()
+    pids().into_iter().filter(|pid| command_line(*pid).contains(&argument)).collect()
 }
 
 #[test]
@@ -132,7 +126,7 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     let task = bundle.start(&shim());
     let helper = wait_for("the first helper", 10, || {
         let copies = copies("replaced");
-        let of_another = |pid: &&i32| parent(&pid.to_string()).is_some_and(|parent| copies.contains(&parent));
+        let of_another = |pid: &&i32| parent(**pid).is_some_and(|parent| copies.contains(&parent));
         copies.iter().find(of_another).copied().ok_or("there is none")
     });
     harness::process::signal(helper, 9);
@@ -149,17 +143,9 @@ fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
     }
 }
 
-fn parent(pid: &str) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
-}
-
 /// Helpers that wait for work, or are at it.
 fn helpers_of(daemon: i32) -> usize {
-    let pids = fs::read_dir("/proc").expect("proc is mounted").flatten().map(|entry| entry.file_name());
-    let children = pids.filter_map(|pid| pid.into_string().ok()).filter(|pid| parent(pid) == Some(daemon));
-    let lines = children.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
-    lines.filter(|line| line.contains("--helper")).count()
+    pids().into_iter().filter(|pid| parent(*pid) == Some(daemon) && command_line(*pid).contains("--helper")).count()
 }
 
 #[test]
@@ -176,9 +162,8 @@ fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
     let pid = sandbox.create();
     sandbox.run().expect("started");
     // Until its helper has ended, the container's process is the helper's child.
-    let daemon = wait_for("a helper that waits", 10, || {
-        parent(&pid.to_string()).filter(|daemon| helpers_of(*daemon) == 1).ok_or("there is none")
-    });
+    let daemon =
+        wait_for("a helper that waits", 10, || parent(pid).filter(|daemon| helpers_of(*daemon) == 1).ok_or("there is none"));
 
     let address = hello(&containerd, "member");
     let member = Bundle::new(&containerd, "member").edited(of_pod("container"));

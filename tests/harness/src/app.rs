@@ -88,9 +88,11 @@ pub fn wasm(name: &str) -> Vec<u8> {
     fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"))
 }
 
-/// The digest of its bytes, which names its code in the shim's cache; without the algorithm's name.
-pub fn digest(name: &str) -> String {
-    Sha256::digest(wasm(name)).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The files that the shim's cache on this node has for a test guest: their names begin with the digest of its bytes.
+pub fn cached(name: &str) -> Vec<PathBuf> {
+    let digest: String = Sha256::digest(wasm(name)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let files = fs::read_dir("/var/cache/containerd-shim-spin").expect("there is a cache").flatten();
+    files.filter(|file| file.file_name().to_string_lossy().starts_with(&digest)).map(|file| file.path()).collect()
 }
 
 /// The code of a test guest as `compile` makes it, once per process, in a file that is nowhere.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::http::{Answer, free_port, get};
-use crate::process::{Process, run, said};
+use crate::process::{Process, parent, run, said};
 use crate::wait::{holds, wait_for};
 use crate::{SpinApp, required_env};
 
@@ -99,9 +99,7 @@ impl Containerd {
 
     /// The process of the shim that supervises a task: the parent of the task's process.
     pub fn shim_of(&self, id: &str) -> i32 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid_of(id))).expect("the task runs");
-        let after_name = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
-        after_name.and_then(|ppid| ppid.parse().ok()).expect("stat names the parent")
+        parent(self.pid_of(id)).expect("the task runs")
     }
 
     /// The bundle of a task that runs: what containerd writes before it calls the shim.

@@ -1,5 +1,6 @@
 //! A program a test runs beside itself, ended by its id when the value is dropped.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -12,7 +13,7 @@ pub struct Process {
 impl Process {
     /// Starts it, with its output in `log`.
     pub fn start(command: &mut Command, log: &Path) -> Self {
-        let file = std::fs::File::options().create(true).append(true).open(log).expect("the log can be opened");
+        let file = fs::File::options().create(true).append(true).open(log).expect("the log can be opened");
         let other = file.try_clone().expect("the log can be shared");
         let child = command.stdin(Stdio::null()).stdout(file).stderr(other).spawn();
         Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")) }
@@ -44,6 +45,27 @@ pub fn signal(pid: i32, number: i32) {
     unsafe { libc::kill(pid, number) };
 }
 
+/// The ids of all processes.
+pub fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("proc is mounted").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whose child a process is; none where it has ended.
+pub fn parent(pid: i32) -> Option<i32> {
+    parent_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The fourth field; the second is a name in brackets, which may hold anything.
+fn parent_in(stat: &str) -> Option<i32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The arguments of a process, a zero after each; empty where it has ended.
+pub fn command_line(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
 /// Runs a command to its end; its standard output, or a panic with all it said.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -54,4 +76,14 @@ pub fn run(command: &mut Command) -> String {
 /// Both outputs of a command as one text.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_hide_the_parent() {
+        assert_eq!(parent_in("12 (a) b) S 7 12 0"), Some(7));
+    }
 }

@@ -135,7 +135,7 @@ impl App {
     fn pss(&self, namespace: &Namespace) -> Result<f64, Error> {
         sleep(SETTLING);
         let uids = self.pods(namespace, "{.items[*].metadata.uid}");
-        let (inside, processes) = (of_pods(&uids)?, Processes::now()?);
+        let (inside, processes) = (of_pods(&uids), Processes::now());
         // Whatever else runs in a container descends from its first process.
         let first: Vec<i32> = inside.into_iter().filter(|pid| processes.shim_of(*pid).is_ok()).collect();
         pss(&processes.serving(&first)?)

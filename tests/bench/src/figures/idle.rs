@@ -40,7 +40,7 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
 fn wake_ups(node: &Node, service: &Service, seconds: u64) -> Result<(f64, f64), Error> {
     node.start(service, "idle")?;
     let app = node.containerd().pid_of("idle");
-    let shim = Processes::now()?.shim_of(app)?;
+    let shim = Processes::now().shim_of(app)?;
     sleep(SETTLING);
     let before = (switches(app)?, switches(shim)?);
     sleep(Duration::from_secs(seconds));

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use harness::SpinApp;
+use harness::app::cached;
 
 use super::GUEST;
 use crate::error::Error;
@@ -12,9 +13,6 @@ use crate::peers::Wasmtime;
 use crate::programs::Programs;
 use crate::report::{Report, Side};
 use crate::scale::Scale;
-
-/// Where the shim keeps precompiled components.
-const NODE_CACHE: &str = "/var/cache/containerd-shim-spin";
 
 /// A guest of 37 MB, an interpreter and its library.
 const PYTHON: &str = "hello-python";
@@ -104,13 +102,7 @@ fn first_time(
 
 /// Removes the precompiled code of a guest from the node's cache.
 fn forget(name: &str) -> Result<(), Error> {
-    let digest = harness::app::digest(name);
-    for entry in fs::read_dir(NODE_CACHE).map_err(Error::io(NODE_CACHE))?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&digest) {
-            fs::remove_file(entry.path()).map_err(Error::io(entry.path()))?;
-        }
-    }
-    Ok(())
+    cached(name).into_iter().try_for_each(|file| fs::remove_file(&file).map_err(Error::io(file)))
 }
 
 /// In fractions too.
