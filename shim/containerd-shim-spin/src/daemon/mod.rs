@@ -17,8 +17,7 @@ mod task;
 mod update;
 
 use std::env::set_current_dir;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -31,7 +30,7 @@ use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim_protos::shim_async::create_task;
 use containerd_shim_protos::ttrpc::asynchronous::{Server, transport::Listener};
 use rustix::process::{Pid, set_child_subreaper, setpgid};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::stdio::dup2_stderr;
 use tokio::signal::unix::{SignalKind, signal};
 
 use helper::{Part, Started};
@@ -39,6 +38,7 @@ use service::Service;
 use task::Tasks;
 
 use crate::link::Link;
+use crate::stdio::{self, Paths};
 use crate::sys;
 
 /// How long an answer on its way may take once the daemon was told to end.
@@ -115,10 +115,7 @@ impl Daemon {
 fn be_helper(link: &Link) -> Result<()> {
     setpgid(None, None)?;
     sys::clear_environment()?;
-    let null = null()?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
+    stdio::take(&Paths::default())?;
     crate::helper::work(link, false);
     Ok(())
 }
@@ -126,19 +123,13 @@ fn be_helper(link: &Link) -> Result<()> {
 /// Logs to the bundle's fifo, from which containerd copies to its own log; lets go of the streams that `start` was called with, which waits for
 /// the end of them.
 fn init_log(debug: bool) -> Result<()> {
+    stdio::take(&Paths::default())?;
     // Open for reading too: containerd may come later, or go; and never to wait for it.
-    let log = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("log");
-    let null = null()?;
-    let log = log.or_else(|_| null.try_clone())?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
+    let open = |path| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let log = open("log").or_else(|_| open("/dev/null"))?;
     dup2_stderr(&log)?;
     log::set_max_level(if debug { log::LevelFilter::Debug } else { log::LevelFilter::Info });
     Ok(log::set_boxed_logger(Box::new(FifoLogger::with_file(log)))?)
-}
-
-fn null() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open("/dev/null")
 }
 
 /// A time as containerd's messages carry it.
