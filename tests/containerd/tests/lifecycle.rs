@@ -47,7 +47,8 @@ fn no_process_mount_or_cgroup_outlives_its_task() {
     let dir = containerd.dir().to_str().expect("a temporary path is text");
     wait_for("the shim to end", 10, || holds(processes("containerd-shim-spin-v2").iter().all(|line| !line.contains(dir))));
     let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
-    assert!(!mounts.contains(dir), "{mounts}");
+    let state = containerd.state().to_str().expect("a temporary path is text");
+    assert!(!mounts.contains(dir) && !mounts.contains(state), "{mounts}");
     assert!(left().is_empty(), "{:?}", left());
 }
 

@@ -10,10 +10,11 @@ use crate::process::{Process, parent, run, said};
 use crate::wait::{holds, wait_for};
 use crate::{SpinApp, required_env};
 
-/// A running containerd, its state below one temporary directory.
+/// A running containerd, all it keeps below one temporary directory; its state, with the tasks' bundles, is in memory, as it is on a node.
 #[derive(Debug)]
 pub struct Containerd {
     dir: tempfile::TempDir,
+    state: tempfile::TempDir,
     bin: PathBuf,
     process: Option<Process>,
 }
@@ -33,13 +34,15 @@ impl Containerd {
         let dir = tempfile::Builder::new().prefix("ctrd").tempdir().expect("a temporary directory");
         let disabled = "\"io.containerd.grpc.v1.cri\", \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
                         \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.nri.v1.nri\"";
+        let state = tempfile::Builder::new().prefix("ctrd").tempdir_in("/dev/shm").expect("a directory in memory");
         let root = dir.path().display();
         let text = format!(
-            "version = {version}\nroot = \"{root}/root\"\nstate = \"{root}/state\"\ndisabled_plugins = [{disabled}]\n\
-             [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n"
+            "version = {version}\nroot = \"{root}/root\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n\
+             [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n",
+            state.path().display()
         );
         fs::write(dir.path().join("config.toml"), text).expect("the configuration can be written");
-        let mut containerd = Self { dir, bin, process: None };
+        let mut containerd = Self { dir, state, bin, process: None };
         containerd.run_daemon();
         containerd
     }
@@ -104,7 +107,7 @@ impl Containerd {
 
     /// The bundle of a task that runs: what containerd writes before it calls the shim.
     pub fn bundle(&self, id: &str) -> PathBuf {
-        self.dir.path().join("state/io.containerd.runtime.v2.task").join(self.namespace()).join(id)
+        self.state.path().join("io.containerd.runtime.v2.task").join(self.namespace()).join(id)
     }
 
     /// The namespace of everything here.
@@ -124,7 +127,12 @@ impl Containerd {
         hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.namespace())).filter(|dir| dir.is_dir())
     }
 
-    /// Below this directory is everything of this containerd.
+    /// Below this directory is what containerd keeps for while it runs.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Below this directory is everything else of this containerd.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

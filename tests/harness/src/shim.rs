@@ -40,7 +40,7 @@ pub struct Shim<'a> {
 impl<'a> Bundle<'a> {
     /// What containerd writes before it calls a shim.
     pub fn new(containerd: &'a Containerd, id: &str) -> Self {
-        let dir = containerd.dir().join("bundles").join(id);
+        let dir = containerd.state().join("bundles").join(id);
         let rootfs = mounts(containerd, id, &dir.join("rootfs"));
         let bundle = Self { containerd, id: id.to_owned(), dir, rootfs };
         fs::create_dir_all(bundle.dir.join("rootfs")).expect("the bundle can be made");
