@@ -1,6 +1,7 @@
 //! Digests, and reading so that what comes out is what the digest says.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
@@ -53,6 +54,19 @@ impl Digest {
             text
         });
         Self(hex)
+    }
+}
+
+/// What may know the digest of a file without reading it.
+pub trait KnownDigests {
+    /// The digest of all that the file holds: where that is not certain, what `compute` says.
+    fn digest(&self, file: &File, compute: &mut dyn FnMut() -> io::Result<Digest>) -> io::Result<Digest>;
+}
+
+/// Knows none.
+impl KnownDigests for () {
+    fn digest(&self, _: &File, compute: &mut dyn FnMut() -> io::Result<Digest>) -> io::Result<Digest> {
+        compute()
     }
 }
 

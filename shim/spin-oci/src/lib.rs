@@ -26,7 +26,7 @@ use spin_app::LockedApp;
 
 pub use artifact::{is_artifact, load_artifact};
 pub use blobs::{Blobs, Layout, SharedBlobs};
-pub use digest::Digest;
+pub use digest::{Digest, KnownDigests};
 pub use error::OciError;
 #[cfg(feature = "push")]
 pub use open::{Kind, Opened, open};

@@ -11,15 +11,15 @@ use spin_app::{Error as AppError, FileMount, FilePatterns, LockedComponent, MAX_
 use crate::pattern::{plain, resolve};
 use crate::root::Root;
 use crate::tree::Source;
-use crate::{Digest, FileTree, Files, LoadedApp, MAX_TREE_BYTES, OciError, Wasm};
+use crate::{Digest, FileTree, Files, KnownDigests, LoadedApp, MAX_TREE_BYTES, OciError, Wasm};
 
-/// Loads an app from an image's root file system; wasm and files are hashed, and read only when they are wanted.
-pub fn load_rootfs(root: BorrowedFd<'_>) -> Result<LoadedApp, OciError> {
+/// Loads an app from an image's root file system; wasm, unless its digest is known, and files are hashed, and read only when they are wanted.
+pub fn load_rootfs(root: BorrowedFd<'_>, known: &dyn KnownDigests) -> Result<LoadedApp, OciError> {
     let root = Root::confined(root).map_err(|error| OciError::file("/", error))?;
     let ManifestApp { app, files: patterns } = read_manifest(&root)?;
     let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
     for component in &app.components {
-        components.insert(component.id.clone(), wasm(&root, component)?);
+        components.insert(component.id.clone(), wasm(&root, component, known)?);
         let mounted = match patterns.get(&component.id) {
             Some(patterns) => mount(&root, &component.id, patterns)?,
             None => Files::None,
@@ -49,7 +49,7 @@ pub(crate) fn read_manifest(root: &Root) -> Result<ManifestApp, OciError> {
 }
 
 /// The wasm of a component, by the path in its source.
-pub(crate) fn wasm(root: &Root, component: &LockedComponent) -> Result<Wasm, OciError> {
+pub(crate) fn wasm(root: &Root, component: &LockedComponent, known: &dyn KnownDigests) -> Result<Wasm, OciError> {
     let Some(path) = &component.source.content.source else {
         return Err(OciError::NoSource { component: component.id.clone(), reason: "its source is not a file" });
     };
@@ -58,7 +58,7 @@ pub(crate) fn wasm(root: &Root, component: &LockedComponent) -> Result<Wasm, Oci
         path: path.clone(),
         error,
     })?;
-    Wasm::of_file(&component.id, path, file)
+    Wasm::of_file(&component.id, path, file, known)
 }
 
 fn mount(root: &Root, component: &str, patterns: &FilePatterns) -> Result<Files, OciError> {

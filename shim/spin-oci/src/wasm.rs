@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::blobs::{Descriptor, SharedBlobs};
-use crate::{Digest, OciError};
+use crate::{Digest, KnownDigests, OciError};
 
 /// The largest wasm file that is read; a Python component with its libraries has some 40 MB.
 pub const MAX_WASM_BYTES: u64 = 512 << 20;
@@ -39,10 +39,11 @@ impl Wasm {
         Self { digest, size, component: component.to_owned(), content: Content::Bytes(bytes.into()) }
     }
 
-    /// Hashes a file, which stays open: what `read` returns is then compared with it.
-    pub(crate) fn of_file(component: &str, path: &str, file: File) -> Result<Self, OciError> {
+    /// Hashes a file unless its digest is known; it stays open, and what `read` returns is then compared with the digest.
+    pub(crate) fn of_file(component: &str, path: &str, file: File, known: &dyn KnownDigests) -> Result<Self, OciError> {
         let failed = |error| OciError::Wasm { component: component.to_owned(), path: path.to_owned(), error };
-        let (digest, size) = Digest::of_reader(&file, MAX_WASM_BYTES).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let digest = known.digest(&file, &mut || Ok(Digest::of_reader(&file, MAX_WASM_BYTES)?.0)).map_err(failed)?;
         let content = Content::File(Arc::new(file), path.to_owned());
         Ok(Self { digest, size, component: component.to_owned(), content })
     }
@@ -61,7 +62,7 @@ impl Wasm {
     }
 
     fn read_file(&self, file: &File, path: &str) -> Result<Vec<u8>, OciError> {
-        // The size was measured when the file was hashed, not declared by anybody.
+        // The file's own size, not declared by anybody.
         let mut bytes = vec![0; self.size as usize];
         file.read_exact_at(&mut bytes, 0).map_err(|error| OciError::Wasm {
             component: self.component.clone(),

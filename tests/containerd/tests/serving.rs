@@ -1,9 +1,10 @@
 //! A Spin app under a real containerd: it answers, it drains, it ends.
 
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
-use harness::app::cached;
+use harness::app::{cached, digest, wasm};
 use harness::{Containerd, SpinApp, wait_for};
 
 #[test]
@@ -38,6 +39,32 @@ fn a_component_in_python_answers_and_another_image_with_it_compiles_nothing() {
     containerd.import(&SpinApp::http("hello-python", "description = \"another\"").artifact("test.local/other:1"));
     assert_eq!(containerd.run("other", "test.local/other:1", &[]).get("/").body, "hello");
     assert_eq!(code_of("hello-python"), compiled);
+}
+
+/// A guest that nobody else has, because of a section that says nothing.
+fn unique(guest: &str, name: &str) -> Vec<u8> {
+    let length = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80).expect("a short name");
+    let section = [&[0, length(name.len() + 1), length(name.len())], name.as_bytes()].concat();
+    [wasm(guest), section].concat()
+}
+
+/// The digests of components of plain images that the node has taken note of, those alone that are of these bytes.
+fn notes_of(wasm: &[u8]) -> usize {
+    let digest = format!("sha256:{}", digest(wasm));
+    let notes = fs::read_dir("/var/cache/containerd-shim-spin/digests").expect("there are digests").flatten();
+    notes.filter(|note| fs::read_to_string(note.path()).is_ok_and(|text| text == digest)).count()
+}
+
+#[test]
+fn a_component_of_a_plain_image_is_hashed_once() {
+    let containerd = Containerd::v2();
+    let wasm = unique("hello-p2", containerd.namespace());
+    let mut first = containerd.serve("first", &SpinApp::http("hello-p2", "").file("hello-p2.wasm", &wasm));
+    assert_eq!((first.get("/").status, notes_of(&wasm)), (200, 1));
+    first.kill("TERM");
+    assert_eq!(first.wait(), Some(0));
+    let again = containerd.run("again", "test.local/first:1", &[]);
+    assert_eq!((again.get("/").status, notes_of(&wasm)), (200, 1));
 }
 
 #[test]

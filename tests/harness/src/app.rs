@@ -88,9 +88,14 @@ pub fn wasm(name: &str) -> Vec<u8> {
     fs::read(guest(name)).unwrap_or_else(|error| panic!("guest {name}: {error}"))
 }
 
+/// The SHA-256 of these bytes, in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The files that the shim's cache on this node has for a test guest: their names begin with the digest of its bytes.
 pub fn cached(name: &str) -> Vec<PathBuf> {
-    let digest: String = Sha256::digest(wasm(name)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(&wasm(name));
     let files = fs::read_dir("/var/cache/containerd-shim-spin").expect("there is a cache").flatten();
     files.filter(|file| file.file_name().to_string_lossy().starts_with(&digest)).map(|file| file.path()).collect()
 }

@@ -8,6 +8,7 @@ mod files;
 mod native;
 mod prepare;
 mod rootfs;
+mod snapshot;
 mod spin;
 
 use std::os::fd::AsFd;
@@ -43,7 +44,9 @@ pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Repor
     let (workload, prepared) = match classify(&spec, &root)? {
         Kind::Sandbox => (Workload::Sandbox, None),
         Kind::Native => (Workload::Native, None),
-        Kind::PlainSpin(root) => (spin_workload(&spec), Some(prepare::prepare(Source::Root(root), &spec))),
+        Kind::PlainSpin(root) => {
+            (spin_workload(&spec), Some(prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec)))
+        }
         Kind::Neither(command) => (spin_workload(&spec), Some(prepare::artifact(request, &command, &spec))),
     };
     let pid = match prepared {

@@ -16,7 +16,8 @@ use spin_runtime::cache::{Cache, FindError};
 
 use super::content::ContentStore;
 use super::files::Trees;
-use crate::bundle::TaskRequest;
+use super::snapshot::Snapshot;
+use crate::bundle::{Mount, TaskRequest};
 use crate::plan::{Failure, Outcome, Run};
 use crate::{precompile, sys};
 
@@ -30,8 +31,8 @@ const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
 
 /// Where the app is.
 pub enum Source {
-    /// In the container's root file system.
-    Root(OwnedFd),
+    /// In the container's root file system, which these mounts make.
+    Root(OwnedFd, Vec<Mount>),
     /// In containerd's content store.
     Artifact {
         /// The image's manifest.
@@ -77,8 +78,10 @@ pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
 }
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> Result<Run, Failure> {
+    let cache = open_cache()?;
+    let snapshot = |mounts: &[Mount]| Snapshot::new(Path::new(NODE_CACHE).join("digests"), mounts);
     let LoadedApp { mut app, mut components, mut files } = match &source {
-        Source::Root(root) => spin_oci::load_rootfs(root.as_fd()),
+        Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &snapshot(mounts)),
         Source::Artifact { manifest, store } => spin_oci::load_artifact(manifest, std::sync::Arc::new(store.clone())),
     }
     .map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
@@ -86,7 +89,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
         let ids: Vec<&str> = retain::component_ids(list).collect();
         retain::retain_components(&mut app, &ids).map_err(|error| Failure::new(Failure::CONFIGURATION, error))?;
     }
-    let (cache, trees) = (open_cache()?, Trees::at(Path::new(NODE_CACHE).join("files")));
+    let trees = Trees::at(Path::new(NODE_CACHE).join("files"));
     let mut compiled = false;
     let mut keep = |fd: OwnedFd| -> RawFd {
         descriptors.push(fd);
@@ -115,6 +118,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
     if compiled {
         // Something is new on this node, so something may be old.
         trees.prune(KEPT);
+        snapshot(&[]).prune(KEPT);
         let _next_time = cache.prune(MOST_CODE, KEPT);
     }
     let (memory_limit, cpus) = limits(spec);

@@ -97,7 +97,7 @@ pub fn load_directory(directory: &Path) -> Result<LoadedApp, OciError> {
     let manifest = read_manifest(&root)?;
     let mut loaded = LoadedApp { app: manifest.app, components: Default::default(), files: Default::default() };
     for component in &loaded.app.components {
-        let wasm = wasm(&root, component)?;
+        let wasm = wasm(&root, component, &())?;
         wasm.read()?;
         loaded.components.insert(component.id.clone(), wasm);
         let files = match manifest.files.get(&component.id) {

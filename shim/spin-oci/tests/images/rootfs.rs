@@ -10,7 +10,7 @@ use spin_oci::{Files, LoadedApp, OciError, load_rootfs};
 use crate::support::{app, directory, manifest, materialise, paths, read, wasm};
 
 fn load(root: &Path) -> Result<LoadedApp, OciError> {
-    load_rootfs(fs::File::open(root).unwrap().as_fd())
+    load_rootfs(fs::File::open(root).unwrap().as_fd(), &())
 }
 
 fn refused(root: &Path) -> (String, i32) {
