@@ -10,11 +10,13 @@ use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Process;
 
 use crate::bundle::{self, TaskRequest};
+use crate::cgroup;
 use crate::create::{Native, sentence, to_what_is_allowed};
 use crate::link::{Link, Report};
 
 /// Runs the process that the file describes in the bundle's container.
 pub fn exec(bundle: &Path, request: TaskRequest, file: &Path, link: &Link) -> Result<Report> {
+    cgroup::expect_move();
     let text = std::fs::read(file).context("reading the process")?;
     let mut process: Process = serde_json::from_slice(&text).context("the process is malformed")?;
     to_what_is_allowed(&mut process)?;

@@ -13,7 +13,7 @@ use spin_runtime::precompile;
 
 use crate::bundle::TaskRequest;
 use crate::link::{Link, Order, Report};
-use crate::{cgroup, create, exec, stdio, sys};
+use crate::{create, exec, stdio, sys};
 
 /// The argument that asks for this part; the number of its link follows.
 pub const VERB: &str = "--helper";
@@ -25,21 +25,16 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
         return ExitCode::FAILURE;
     };
-    work(&Link::new(socket), true);
+    work(&Link::new(socket));
     ExitCode::SUCCESS
 }
 
-/// The same for a copy of the daemon; `moves` where nobody has announced yet that a process will be moved into a cgroup.
-pub fn work(link: &Link, moves: bool) {
+/// The same for a copy of the daemon.
+pub fn work(link: &Link) {
     // What most orders need, and what may be done before there is one.
     precompile::compatibility();
     let report = match link.order() {
-        Ok(Some(order)) => {
-            if moves {
-                cgroup::expect_move();
-            }
-            carry_out(&order, link)
-        }
+        Ok(Some(order)) => carry_out(&order, link),
         Ok(None) => return,
         Err(error) => Err(error).context("reading the order"),
     };

@@ -5,12 +5,17 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 use tokio::io::unix::AsyncFd;
+
+/// The kernel's flag for clone3 (linux/sched.h), larger than the integer that the C library has flags in.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// Takes over a descriptor that the parent process left open for us and named by its number.
 ///
@@ -102,6 +107,35 @@ pub fn fork() -> io::Result<Fork> {
         0 => Ok(Fork::Child),
         pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
     }
+}
+
+/// The same with the copy in another cgroup, version 2's, from the start. The copy does not outlive this process.
+pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
+    alone()?;
+    let own = std::process::id();
+    // SAFETY: a structure of numbers, of which none need be other than zero.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_INTO_CGROUP;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = cgroup.as_raw_fd() as u64;
+    // SAFETY: this thread is the only one, and it is here, where it holds no lock. Without a stack of its own the copy goes on where this is; the
+    // structure outlives the call, and its size is given.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
+        0 => {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            if parent_id() != own {
+                vanish();
+            }
+            Ok(Fork::Child)
+        }
+        pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
+    }
+}
+
+/// Waits for the end of a child.
+pub fn wait_for(child: u32) {
+    let child = Pid::from_raw(child.cast_signed());
+    let _no_child = waitpid(child, WaitOptions::empty());
 }
 
 /// Ends this process, a copy, and leaves everything to the one it was copied from.

@@ -136,6 +136,46 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
 }
 
+/// The cgroup that `ctr` gives a container, in the hierarchy that freezes; made, and who enters it stops.
+fn frozen(containerd: &Containerd, id: &str) -> (PathBuf, impl Fn(bool)) {
+    let (root, file, frozen, thawed) = match Path::new("/sys/fs/cgroup/freezer") {
+        freezer if freezer.is_dir() => (freezer, "freezer.state", "FROZEN", "THAWED"),
+        _ => (Path::new("/sys/fs/cgroup"), "cgroup.freeze", "1", "0"),
+    };
+    let dir = root.join(containerd.namespace()).join(id);
+    fs::create_dir_all(&dir).expect("the cgroup can be made");
+    let file = dir.join(file);
+    let set = move |freeze| fs::write(&file, if freeze { frozen } else { thawed }).expect("the cgroup can be frozen and thawed");
+    set(true);
+    (dir, set)
+}
+
+#[test]
+fn who_makes_a_container_enters_its_cgroup_instead_of_having_a_process_moved_there() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "entered");
+    let bundle = Bundle::new(&containerd, "entered");
+    let (cgroup, set) = frozen(&containerd, "entered");
+    let task = bundle.start(&shim());
+    let (entered, pid) = std::thread::scope(|scope| {
+        let created = scope.spawn(|| task.create());
+        let entered = wait_for("somebody in the cgroup", 10, || {
+            let members = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+            let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+            members.lines().next().and_then(name).ok_or("there is nobody")
+        });
+        set(false);
+        (entered, created.join().expect("created"))
+    });
+    // libcontainer gives its own processes other names.
+    assert_eq!(entered, "containerd-shim\n");
+    let everywhere = containerd.cgroups().map(|dir| dir.join("entered/cgroup.procs")).filter(|file| file.exists());
+    let everywhere: Vec<_> = everywhere.collect();
+    assert!(!everywhere.is_empty());
+    let alone = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|pids| pids == format!("{pid}\n"));
+    wait_for("the app alone in its cgroup", 10, || holds(everywhere.iter().all(alone)));
+}
+
 /// Marks the container as one of this pod.
 fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
     move |spec| {

@@ -1,5 +1,6 @@
 //! The cgroup of a container, version 1 and 2: found once, then used through its directories.
 
+mod enter;
 mod hierarchies;
 
 use std::collections::BTreeMap;
@@ -10,9 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+pub use enter::expect_move;
 use hierarchies::{Hierarchies, scope_path};
-
-use crate::sys::{self, Fork};
 
 /// Version 2's only hierarchy, in the map below.
 const UNIFIED: &str = "";
@@ -119,29 +119,6 @@ impl Cgroup {
     pub fn remove(&self) -> io::Result<()> {
         self.dirs.values().try_for_each(|dir| remove_tree(dir))
     }
-}
-
-/// Has the kernel get ready for a process to be moved into a cgroup, which will happen soon. For processes with one thread.
-///
-/// A move waits until every processor has passed a quiescent state (`percpu_down_write` of `cgroup_threadgroup_rwsem`): 10 to 35 ms, most of
-/// a container's start. That wait is one for all who come while it lasts and for a while after it, so a child of ours begins it with a move that
-/// changes nothing, its own to where it is, while the container is being prepared.
-pub fn expect_move() {
-    match sys::fork() {
-        Ok(Fork::Child) => {
-            // Who reads what we write waits for the end of our streams.
-            (0..3).for_each(|stream| drop(sys::inherited_fd(stream)));
-            let _only_faster = stay();
-            sys::vanish();
-        }
-        Ok(Fork::Parent(_)) => {}
-        Err(error) => log::debug!("copying this process: {error}"),
-    }
-}
-
-fn stay() -> io::Result<()> {
-    let own = Cgroup::of_process(std::process::id())?;
-    own.dirs.values().next().map_or(Ok(()), |dir| fs::write(dir.join("cgroup.procs"), "0"))
 }
 
 fn collect_pids(dir: &Path, pids: &mut Vec<u32>) {

@@ -11,6 +11,7 @@ mod rootfs;
 mod snapshot;
 mod spin;
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -29,12 +30,16 @@ use prepare::Source;
 use spin::Spin;
 
 use crate::bundle::{self, TaskRequest};
-use crate::cgroup::Cgroup;
+use crate::cgroup::{self, Cgroup};
 use crate::link::{Link, Report, Workload};
 
 /// Makes the container that the bundle describes.
 pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Report> {
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
+    let may_enter = may_enter(request, &spec);
+    if !may_enter {
+        cgroup::expect_move();
+    }
     let root = rootfs::mount(bundle, &request.rootfs, &mut spec)?;
     if let Some(process) = spec.process_mut() {
         to_what_is_allowed(process)?;
@@ -49,6 +54,9 @@ pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Repor
         }
         Kind::Neither(command) => (spin_workload(&spec), Some(prepare::artifact(request, &command, &spec))),
     };
+    if may_enter {
+        let _libcontainer_will = enter_cgroup(&spec);
+    }
     let pid = match prepared {
         None => {
             if let Some(process) = spec.process() {
@@ -82,6 +90,17 @@ fn spin_workload(spec: &Spec) -> Workload {
     if hooks.is_empty() { Workload::Spin } else { Workload::HookedSpin }
 }
 
+/// Whether this process may go into the container's cgroup. systemd moves a process itself; for mounts that the node shares nothing is diverted; and
+/// hooks run outside.
+fn may_enter(request: &TaskRequest, spec: &Spec) -> bool {
+    !request.systemd_cgroup && !rootfs::shares_mounts(spec) && spec.hooks().is_none()
+}
+
+fn enter_cgroup(spec: &Spec) -> io::Result<()> {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
+    path.map_or(Ok(()), |path| Cgroup::of_path(path, false)?.enter())
+}
+
 /// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.
 fn build(bundle: &Path, request: &TaskRequest, spec: &Spec, executor: impl Executor + 'static) -> Result<u32> {
     let state: PathBuf = bundle::state_dir(bundle);
@@ -110,7 +129,7 @@ pub fn give_streams(uid: u32, gid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
     }
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
         if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
             fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;

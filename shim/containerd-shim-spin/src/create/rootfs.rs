@@ -17,8 +17,7 @@ use crate::bundle::Mount;
 /// when the container's last process is, however that ends. Only a container that wants its mounts to appear on the node (propagation
 /// `shared`) is made in the node's own namespace.
 pub fn mount(bundle: &Path, mounts: &[Mount], spec: &mut Spec) -> Result<PathBuf> {
-    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or_default();
-    if !propagation.contains("shared") {
+    if !shares_mounts(spec) {
         leave_the_nodes_mounts()?;
     }
     let mut root = spec.root().clone().context("the spec names no root file system")?;
@@ -32,6 +31,12 @@ pub fn mount(bundle: &Path, mounts: &[Mount], spec: &mut Spec) -> Result<PathBuf
     root.set_path(path.clone());
     spec.set_root(Some(root));
     Ok(path)
+}
+
+/// Whether what this container mounts appears on the node.
+pub fn shares_mounts(spec: &Spec) -> bool {
+    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    propagation.is_some_and(|propagation| propagation.contains("shared"))
 }
 
 fn leave_the_nodes_mounts() -> Result<()> {

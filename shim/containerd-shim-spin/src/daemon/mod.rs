@@ -116,7 +116,7 @@ fn be_helper(link: &Link) -> Result<()> {
     setpgid(None, None)?;
     sys::clear_environment()?;
     stdio::take(&Paths::default())?;
-    crate::helper::work(link, false);
+    crate::helper::work(link);
     Ok(())
 }
 

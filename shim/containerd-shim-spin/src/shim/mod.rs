@@ -14,8 +14,6 @@ use containerd_shim::Flags;
 
 use start::Part;
 
-use crate::cgroup;
-
 pub use delete::{clean_up, unmount_rootfs};
 
 /// containerd sends far less; it allows itself as much.
@@ -41,14 +39,10 @@ fn run(args: &[OsString]) -> Result<()> {
         return print(format!("containerd-shim-spin-v2 {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
     match flags.action.as_str() {
-        "start" => {
-            // A container will follow.
-            cgroup::expect_move();
-            match start::start(flags, &read_input()?)? {
-                Part::Start(reply) => print(&reply),
-                Part::Daemon(daemon) => daemon.run(),
-            }
-        }
+        "start" => match start::start(flags, &read_input()?)? {
+            Part::Start(reply) => print(&reply),
+            Part::Daemon(daemon) => daemon.run(),
+        },
         "delete" => print(&delete::delete(&flags, &bundle_of(&flags)?)?),
         "" => bail!("containerd starts this program; by hand, try -v or -info"),
         other => bail!("unknown action {other:?}"),

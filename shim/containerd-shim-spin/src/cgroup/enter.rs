@@ -1,0 +1,103 @@
+//! Into a container's cgroup without the kernel's wait for it.
+//!
+//! Who writes the number of a process to `cgroup.procs` waits until every processor has passed a quiescent state (`percpu_down_write` of
+//! `cgroup_threadgroup_rwsem`): 10 to 35 ms, most of a container's start. Two ways are without it: in version 1 a thread moves itself, alone, by a 0
+//! in `tasks`; in version 2 a process is born where it shall be (`CLONE_INTO_CGROUP`).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+
+use super::Cgroup;
+use crate::sys::{self, Fork};
+
+impl Cgroup {
+    /// Makes this cgroup and goes on in it. For a process with one thread, whose mounts nobody shares.
+    ///
+    /// In version 2 it is a copy of this process that goes on; this one stays until the copy has ended, and does not come back from here.
+    /// Afterwards the cgroup's `cgroup.procs` leads nowhere for this process and those it starts: libcontainer writes there what is so
+    /// already, and would wait. Where this fails, the ordinary way is still open.
+    pub fn enter(&self) -> io::Result<()> {
+        let dirs: BTreeSet<&Path> = self.dirs.values().map(AsRef::as_ref).collect();
+        if let Some(dir) = self.unified_dir() {
+            make_unified(dir)?;
+            be_born_in(dir)?;
+        } else {
+            dirs.iter().try_for_each(fs::create_dir_all)?;
+            if let Some(cpuset) = self.dir("cpuset") {
+                inherit(cpuset, "cpuset.cpus")?;
+                inherit(cpuset, "cpuset.mems")?;
+            }
+            dirs.iter().try_for_each(|dir| fs::write(dir.join("tasks"), "0"))?;
+        }
+        dirs.iter().try_for_each(|dir| divert(&dir.join("cgroup.procs")))
+    }
+}
+
+/// A new cpuset has no processors and no memory, and takes no process before it has; it gets those of the one above. Returns what it has then.
+fn inherit(dir: &Path, file: &str) -> io::Result<String> {
+    let own = fs::read_to_string(dir.join(file))?;
+    if !own.trim().is_empty() {
+        return Ok(own);
+    }
+    let inherited = inherit(dir.parent().ok_or(io::ErrorKind::NotFound)?, file)?;
+    fs::write(dir.join(file), &inherited)?;
+    Ok(inherited)
+}
+
+/// Makes it with those above it, which pass on every controller that they have.
+fn make_unified(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().ok_or(io::ErrorKind::NotFound)?;
+    let Ok(controllers) = fs::read_to_string(parent.join("cgroup.controllers")) else { return Ok(()) };
+    make_unified(parent)?;
+    for controller in controllers.split_whitespace() {
+        // What is missed will be said where a limit needs it.
+        let _not_passed_on = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn be_born_in(dir: &Path) -> io::Result<()> {
+    match sys::fork_into(File::open(dir)?.as_fd())? {
+        Fork::Child => Ok(()),
+        Fork::Parent(copy) => {
+            sys::wait_for(copy);
+            sys::vanish()
+        }
+    }
+}
+
+/// Has nobody in this mount namespace reach the file. A container that gets its cgroups' directories as recursive binds, which leave this out, does.
+fn divert(file: &Path) -> io::Result<()> {
+    mount_bind("/dev/null", file)?;
+    Ok(mount_change(file, MountPropagationFlags::UNBINDABLE)?)
+}
+
+/// Begins the wait, for who will have a process moved nevertheless. For processes with one thread.
+///
+/// It is one for all who come while it lasts and for a while after it, so a child of ours begins it with a move that changes nothing, its own to
+/// where it is.
+pub fn expect_move() {
+    match sys::fork() {
+        Ok(Fork::Child) => {
+            // Who reads what we write waits for the end of our streams.
+            (0..3).for_each(|stream| drop(sys::inherited_fd(stream)));
+            let _only_faster = stay();
+            sys::vanish();
+        }
+        Ok(Fork::Parent(_)) => {}
+        Err(error) => log::debug!("copying this process: {error}"),
+    }
+}
+
+fn stay() -> io::Result<()> {
+    let own = Cgroup::of_process(std::process::id())?;
+    own.dirs.values().next().map_or(Ok(()), |dir| fs::write(dir.join("cgroup.procs"), "0"))
+}
