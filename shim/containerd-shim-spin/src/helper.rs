@@ -4,6 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -33,15 +34,16 @@ pub fn main(args: &[OsString]) -> ExitCode {
 pub fn work(link: &Link) {
     // What most orders need, and what may be done before there is one.
     precompile::compatibility();
+    let program = create::own_program();
     let report = match link.order() {
-        Ok(Some(order)) => carry_out(&order, link),
+        Ok(Some(order)) => program.context("opening our own program").and_then(|program| carry_out(&order, program, link)),
         Ok(None) => return,
         Err(error) => Err(error).context("reading the order"),
     };
     link.send(&report.unwrap_or_else(|error| Report::Error { message: format!("{error:#}") }));
 }
 
-fn carry_out(order: &Order, link: &Link) -> Result<Report> {
+fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<Report> {
     env::set_current_dir(&order.bundle).context("entering the bundle")?;
     stdio::take(&order.streams).context("opening the streams")?;
     // What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any
@@ -50,7 +52,7 @@ fn carry_out(order: &Order, link: &Link) -> Result<Report> {
     let bundle = env::current_dir().context("the bundle")?;
     let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
     match &order.program {
-        None => create::create(&bundle, &request, link),
+        None => create::create(&bundle, &request, program, link),
         Some(file) => exec::exec(&bundle, request, file, link),
     }
 }

@@ -40,11 +40,12 @@ fn hello(containerd: &Containerd, id: &str) -> String {
     container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
 }
 
-/// Creates the container and waits until its process is the app, which is so before it is started, and waits.
-fn create_app(task: &Shim<'_>) {
+/// Creates the container and waits until its process is the app, which is so before it is started, and waits. The process.
+fn create_app(task: &Shim<'_>) -> i32 {
     let pid = task.create();
     wait_for("the app to be executed", 10, || holds(command_line(pid).contains("--app")));
     quiet(pid);
+    pid
 }
 
 /// Waits until every thread of a process waits for something.
@@ -95,6 +96,18 @@ fn an_app_that_can_not_run_says_so_when_it_is_started() {
     create_app(&task);
     task.run().expect("what is wrong with an app is no failure of the start");
     assert_eq!(task.wait(), 64);
+}
+
+#[test]
+fn an_app_gives_no_way_to_write_to_the_nodes_program() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "readonly");
+    let bundle = Bundle::new(&containerd, "readonly");
+    let task = bundle.start(&shim());
+    let program = format!("/proc/{}/exe", create_app(&task));
+    // Of a program that runs, which is over at some time, this is looked at first with `truncate` alone.
+    let refused = fs::File::options().write(true).truncate(true).open(program).expect_err("it is open for writing");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod snapshot;
 mod spin;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -24,6 +24,7 @@ use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use clamp::to_what_is_allowed;
 pub use native::Native;
+pub use spin::own_program;
 
 use classify::{Kind, classify};
 use prepare::Source;
@@ -33,8 +34,8 @@ use crate::bundle::{self, TaskRequest};
 use crate::cgroup::{self, Cgroup};
 use crate::link::{Link, Report, Workload};
 
-/// Makes the container that the bundle describes.
-pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Report> {
+/// Makes the container that the bundle describes. A Spin app is executed in it from `program`, which is [`own_program`].
+pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<Report> {
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
     let may_enter = may_enter(request, &spec);
     if !may_enter {
@@ -69,7 +70,7 @@ pub fn create(bundle: &Path, request: &TaskRequest, link: &Link) -> Result<Repor
                 // The image's own working directory need not exist: the app has no use for one.
                 process.set_cwd("/".into());
             }
-            let executor = Spin::new(prepared, &spec, link)?;
+            let executor = Spin::new(prepared, program, &spec, link)?;
             build(bundle, request, &spec, executor)?
         }
     };

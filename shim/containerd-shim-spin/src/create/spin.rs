@@ -32,7 +32,7 @@ struct Inherited {
 
 impl Spin {
     /// Gives the app's process its plan, its descriptors and the link.
-    pub fn new(prepared: Prepared, spec: &Spec, link: &Link) -> Result<Self> {
+    pub fn new(prepared: Prepared, program: OwnedFd, spec: &Spec, link: &Link) -> Result<Self> {
         let link = link.duplicate().context("the link to the daemon")?;
         let number = link.socket().as_raw_fd();
         let workers = match &prepared.outcome {
@@ -41,7 +41,6 @@ impl Spin {
         };
         let plan = Plan { outcome: prepared.outcome, link: number, termination_log: termination_log(spec) };
         let plan = plan.to_file().context("writing the plan")?;
-        let program = own_program().context("opening our own program")?;
         Ok(Self(Arc::new(Inherited { program, plan, link, descriptors: prepared.descriptors, workers })))
     }
 }
@@ -81,8 +80,9 @@ fn c_variable(name: OsString, value: OsString) -> Option<CString> {
     CString::new(text).ok()
 }
 
-/// Our own program, in a form through which whoever finds it under `/proc/PID/exe` can't write to the node's file.
-fn own_program() -> std::io::Result<OwnedFd> {
+/// Our own program, in a form through which whoever finds it under `/proc/PID/exe` can't write to the node's file. To be had in the mount namespace
+/// that this process was executed in.
+pub fn own_program() -> std::io::Result<OwnedFd> {
     let path = Path::new("/proc/self/exe");
     // Without detached mounts (before Linux 5.12, or a sandbox without them) the kernel's "text file busy" has to do.
     sys::detached_read_only_path(path).or_else(|_| Ok(std::fs::File::open(path)?.into()))
