@@ -14,8 +14,8 @@ use crate::cgroup;
 use crate::create::{Native, sentence, to_what_is_allowed};
 use crate::link::{Link, Report};
 
-/// Runs the process that the file describes in the bundle's container.
-pub fn exec(bundle: &Path, request: TaskRequest, file: &Path, link: &Link) -> Result<Report> {
+/// Runs the process that the file describes in the bundle's container, and reports it.
+pub fn exec(bundle: &Path, request: TaskRequest, file: &Path, link: &Link) -> Result<()> {
     cgroup::expect_move();
     let text = std::fs::read(file).context("reading the process")?;
     let mut process: Process = serde_json::from_slice(&text).context("the process is malformed")?;
@@ -32,7 +32,8 @@ pub fn exec(bundle: &Path, request: TaskRequest, file: &Path, link: &Link) -> Re
         .with_detach(true)
         .build();
     let pid = pid.map_err(|error| anyhow::anyhow!(sentence(&error)))?;
-    Ok(Report::Executed { pid: pid.as_raw().cast_unsigned() })
+    link.send(&Report::Executed { pid: pid.as_raw().cast_unsigned() });
+    Ok(())
 }
 
 /// The daemon names the file after the id.

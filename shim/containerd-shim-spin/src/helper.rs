@@ -35,15 +35,17 @@ pub fn work(link: &Link) {
     // What most orders need, and what may be done before there is one.
     precompile::compatibility();
     let program = create::own_program();
-    let report = match link.order() {
+    let done = match link.order() {
         Ok(Some(order)) => program.context("opening our own program").and_then(|program| carry_out(&order, program, link)),
         Ok(None) => return,
         Err(error) => Err(error).context("reading the order"),
     };
-    link.send(&report.unwrap_or_else(|error| Report::Error { message: format!("{error:#}") }));
+    if let Err(error) = done {
+        link.send(&Report::Error { message: format!("{error:#}") });
+    }
 }
 
-fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<Report> {
+fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<()> {
     env::set_current_dir(&order.bundle).context("entering the bundle")?;
     stdio::take(&order.streams).context("opening the streams")?;
     // What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any

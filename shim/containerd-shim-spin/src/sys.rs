@@ -11,7 +11,8 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, setpriority_process, waitpid};
+use rustix::thread::sched_yield;
 use tokio::io::unix::AsyncFd;
 
 /// The kernel's flag for clone3 (linux/sched.h), larger than the integer that the C library has flags in.
@@ -136,6 +137,13 @@ pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
 pub fn wait_for(child: u32) {
     let child = Pid::from_raw(child.cast_signed());
     let _no_child = waitpid(child, WaitOptions::empty());
+}
+
+/// Lets any other process have this one's processor first: nothing that is left to do here is waited for.
+pub fn give_way() {
+    const LAST: i32 = 19;
+    let _only_faster = setpriority_process(None, LAST);
+    sched_yield();
 }
 
 /// Ends this process, a copy, and leaves everything to the one it was copied from.

@@ -33,9 +33,10 @@ use spin::Spin;
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::{self, Cgroup};
 use crate::link::{Link, Report, Workload};
+use crate::sys;
 
-/// Makes the container that the bundle describes. A Spin app is executed in it from `program`, which is [`own_program`].
-pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<Report> {
+/// Makes the container that the bundle describes, and reports it. A Spin app is executed in it from `program`, which is [`own_program`].
+pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<()> {
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
     let may_enter = may_enter(request, &spec);
     if !may_enter {
@@ -74,15 +75,17 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
             build(bundle, request, &spec, executor)?
         }
     };
-    if workload == Workload::Spin {
-        // The app gets ready meanwhile, and waits for the start by itself.
-        bundle::release(bundle, &request.id).context("executing the app")?;
-    }
     let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
     if let Some(dir) = cgroup.unified_dir() {
         devices::restrict(dir, device_rules(&spec))?;
     }
-    Ok(Report::Created { pid, workload, cgroup })
+    link.send(&Report::Created { pid, workload, cgroup });
+    if workload == Workload::Spin {
+        // The app gets ready meanwhile, and waits for the start by itself.
+        bundle::release(bundle, &request.id).context("executing the app")?;
+        sys::give_way();
+    }
+    Ok(())
 }
 
 /// What hooks do must be done before the app's process exists, but not before the start.
