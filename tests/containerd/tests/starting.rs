@@ -111,6 +111,24 @@ fn an_app_gives_no_way_to_write_to_the_nodes_program() {
 }
 
 #[test]
+fn an_app_sees_no_file_systems_that_it_has_no_use_for() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "fitted");
+    let cgroup = |spec: &mut Value| {
+        let mounts = spec["mounts"].as_array_mut().expect("there are mounts");
+        mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }));
+    };
+    let bundle = Bundle::new(&containerd, "fitted").edited(cgroup);
+    let task = bundle.start(&shim());
+    let mounts = fs::read_to_string(format!("/proc/{}/mounts", create_app(&task))).expect("the app lives");
+    let kinds: Vec<_> = mounts.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    assert!(
+        kinds.contains(&"proc") && !["sysfs", "cgroup", "cgroup2", "mqueue"].iter().any(|kind| kinds.contains(kind)),
+        "{mounts}"
+    );
+}
+
+#[test]
 fn hooks_of_a_start_are_not_run_by_the_creation() {
     let containerd = Containerd::v2();
     hello(&containerd, "hooked");

@@ -67,10 +67,7 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
             build(bundle, request, &spec, Native::new(link)?)?
         }
         Some(prepared) => {
-            if let Some(process) = spec.process_mut() {
-                // The image's own working directory need not exist: the app has no use for one.
-                process.set_cwd("/".into());
-            }
+            spin::fit(&mut spec);
             let executor = Spin::new(prepared, program, &spec, link)?;
             build(bundle, request, &spec, executor)?
         }

@@ -45,6 +45,17 @@ impl Spin {
     }
 }
 
+/// Leaves out of a container what an app has no use for, and would take time to make.
+pub fn fit(spec: &mut Spec) {
+    if let Some(process) = spec.process_mut() {
+        // The image's own working directory need not exist.
+        process.set_cwd("/".into());
+    }
+    if let Some(mounts) = spec.mounts_mut() {
+        mounts.retain(|mount| !matches!(mount.typ().as_deref(), Some("cgroup" | "mqueue" | "sysfs")));
+    }
+}
+
 impl Executor for Spin {
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         Ok(())
