@@ -114,11 +114,7 @@ fn an_app_gives_no_way_to_write_to_the_nodes_program() {
 fn an_app_sees_no_file_systems_that_it_has_no_use_for() {
     let containerd = Containerd::v2();
     hello(&containerd, "fitted");
-    let cgroup = |spec: &mut Value| {
-        let mounts = spec["mounts"].as_array_mut().expect("there are mounts");
-        mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }));
-    };
-    let bundle = Bundle::new(&containerd, "fitted").edited(cgroup);
+    let bundle = Bundle::new(&containerd, "fitted").edited(with_cgroups);
     let task = bundle.start(&shim());
     let mounts = fs::read_to_string(format!("/proc/{}/mounts", create_app(&task))).expect("the app lives");
     let kinds: Vec<_> = mounts.lines().filter_map(|line| line.split(' ').nth(2)).collect();
@@ -219,15 +215,42 @@ fn helpers_of(daemon: i32) -> usize {
     pids().into_iter().filter(|pid| parent(*pid) == Some(daemon) && command_line(*pid).contains("--helper")).count()
 }
 
+/// A container of the program that waits for signals.
+fn pause(containerd: &Containerd, id: &str) {
+    let program = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
+    let files = tempfile::tempdir().expect("a directory");
+    fs::copy(program, files.path().join("pause")).expect("the pause program is built");
+    let archive = containerd.dir().join("pause.tar");
+    image::from_scratch(files.path(), &format!("test.local/{id}:1"), &archive);
+    container(containerd, id, &archive, "/pause");
+}
+
+/// With what CRI has in every container: a view of the cgroups.
+fn with_cgroups(spec: &mut Value) {
+    let mounts = spec["mounts"].as_array_mut().expect("there are mounts");
+    mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }));
+}
+
+#[test]
+fn a_program_sees_its_cgroup_as_it_is() {
+    let containerd = Containerd::v2();
+    pause(&containerd, "seeing");
+    let bundle = Bundle::new(&containerd, "seeing").edited(with_cgroups);
+    let task = bundle.start(&shim());
+    let pid = task.create();
+    task.run().expect("started");
+    // One directory for each controller, which is the container's own; or all cgroups there are.
+    let seen = PathBuf::from(format!("/proc/{pid}/root/sys/fs/cgroup"));
+    let views = [seen.join("pids"), seen.join(containerd.namespace()).join("seeing")];
+    let view = views.iter().find(|dir| dir.is_dir()).expect("a view of the cgroups");
+    let inside = || fs::read_to_string(view.join("cgroup.procs")).is_ok_and(|pids| pids == format!("{pid}\n"));
+    wait_for("the program alone in the cgroup that it sees", 10, || holds(inside()));
+}
+
 #[test]
 fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
     let containerd = Containerd::v2();
-    let pause = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
-    let files = tempfile::tempdir().expect("a directory");
-    fs::copy(&pause, files.path().join("pause")).expect("the pause program is built");
-    let archive = containerd.dir().join("pause.tar");
-    image::from_scratch(files.path(), "test.local/pod:1", &archive);
-    container(&containerd, "pod", &archive, "/pause");
+    pause(&containerd, "pod");
     let pod = Bundle::new(&containerd, "pod").edited(of_pod("sandbox"));
     let sandbox = pod.start(&shim());
     let pid = sandbox.create();

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+use rustix::mount::mount_bind;
 
 use super::Cgroup;
 use crate::sys::{self, Fork};
@@ -19,8 +19,8 @@ impl Cgroup {
     /// Makes this cgroup and goes on in it. For a process with one thread, whose mounts nobody shares.
     ///
     /// In version 2 it is a copy of this process that goes on; this one stays until the copy has ended, and does not come back from here.
-    /// Afterwards the cgroup's `cgroup.procs` leads nowhere for this process and those it starts: libcontainer writes there what is so
-    /// already, and would wait. Where this fails, the ordinary way is still open.
+    /// Afterwards the cgroup's `cgroup.procs` leads nowhere in this process's mount namespace and those copied from it: libcontainer writes there
+    /// what is so already, and would wait. Where this fails, the ordinary way is still open.
     pub fn enter(&self) -> io::Result<()> {
         let dirs: BTreeSet<&Path> = self.dirs.values().map(AsRef::as_ref).collect();
         if let Some(dir) = self.unified_dir() {
@@ -34,7 +34,7 @@ impl Cgroup {
             }
             dirs.iter().try_for_each(|dir| fs::write(dir.join("tasks"), "0"))?;
         }
-        dirs.iter().try_for_each(|dir| divert(&dir.join("cgroup.procs")))
+        dirs.iter().try_for_each(|dir| Ok(mount_bind("/dev/null", dir.join("cgroup.procs"))?))
     }
 }
 
@@ -72,12 +72,6 @@ fn be_born_in(dir: &Path) -> io::Result<()> {
             sys::vanish()
         }
     }
-}
-
-/// Has nobody in this mount namespace reach the file. A container that gets its cgroups' directories as recursive binds, which leave this out, does.
-fn divert(file: &Path) -> io::Result<()> {
-    mount_bind("/dev/null", file)?;
-    Ok(mount_change(file, MountPropagationFlags::UNBINDABLE)?)
 }
 
 /// Begins the wait, for who will have a process moved nevertheless. For processes with one thread.

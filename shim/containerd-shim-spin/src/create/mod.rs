@@ -11,7 +11,6 @@ mod rootfs;
 mod snapshot;
 mod spin;
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,7 @@ use anyhow::{Context, Result};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::Executor;
-use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
+use oci_spec::runtime::{LinuxDeviceCgroup, Mount, Spec};
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use clamp::to_what_is_allowed;
@@ -38,26 +37,25 @@ use crate::sys;
 /// Makes the container that the bundle describes, and reports it. A Spin app is executed in it from `program`, which is [`own_program`].
 pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<()> {
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
-    let may_enter = may_enter(request, &spec);
-    if !may_enter {
-        cgroup::expect_move();
-    }
     let root = rootfs::mount(bundle, &request.rootfs, &mut spec)?;
     if let Some(process) = spec.process_mut() {
         to_what_is_allowed(process)?;
         let user = process.user();
         give_streams(user.uid(), user.gid()).context("giving the streams to the container's user")?;
     }
-    let (workload, prepared) = match classify(&spec, &root)? {
-        Kind::Sandbox => (Workload::Sandbox, None),
-        Kind::Native => (Workload::Native, None),
-        Kind::PlainSpin(root) => {
-            (spin_workload(&spec), Some(prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec)))
-        }
-        Kind::Neither(command) => (spin_workload(&spec), Some(prepare::artifact(request, &command, &spec))),
+    let kind = classify(&spec, &root)?;
+    let workload = workload(&kind, &spec);
+    let cgroup = to_enter(request, &spec, workload);
+    if cgroup.is_none() {
+        cgroup::expect_move();
+    }
+    let prepared = match kind {
+        Kind::Sandbox | Kind::Native => None,
+        Kind::PlainSpin(root) => Some(prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec)),
+        Kind::Neither(command) => Some(prepare::artifact(request, &command, &spec)),
     };
-    if may_enter {
-        let _libcontainer_will = enter_cgroup(&spec);
+    if let Some(cgroup) = cgroup {
+        let _libcontainer_will = cgroup.enter();
     }
     let pid = match prepared {
         None => {
@@ -85,21 +83,35 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     Ok(())
 }
 
-/// What hooks do must be done before the app's process exists, but not before the start.
-fn spin_workload(spec: &Spec) -> Workload {
+fn workload(kind: &Kind, spec: &Spec) -> Workload {
     let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref()).unwrap_or_default();
-    if hooks.is_empty() { Workload::Spin } else { Workload::HookedSpin }
+    match kind {
+        Kind::Sandbox => Workload::Sandbox,
+        Kind::Native => Workload::Native,
+        // What hooks do must be done before the app's process exists, but not before the start.
+        Kind::PlainSpin(_) | Kind::Neither(_) if !hooks.is_empty() => Workload::HookedSpin,
+        Kind::PlainSpin(_) | Kind::Neither(_) => Workload::Spin,
+    }
 }
 
-/// Whether this process may go into the container's cgroup. systemd moves a process itself; for mounts that the node shares nothing is diverted; and
-/// hooks run outside.
-fn may_enter(request: &TaskRequest, spec: &Spec) -> bool {
-    !request.systemd_cgroup && !rootfs::shares_mounts(spec) && spec.hooks().is_none()
+/// The container's cgroup where this process may go into it, and what libcontainer then writes to it may be diverted. systemd moves a process itself;
+/// mounts may be the node's too; hooks run outside; and a program that is shown its cgroups from here would see what is diverted.
+fn to_enter(request: &TaskRequest, spec: &Spec, workload: Workload) -> Option<Cgroup> {
+    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?.to_str()?;
+    if request.systemd_cgroup || rootfs::shares_mounts(spec) || spec.hooks().is_some() {
+        return None;
+    }
+    let cgroup = Cgroup::of_path(path, false).ok()?;
+    let shown = || spec.mounts().iter().flatten().any(|mount| shows_cgroups(mount, cgroup.is_unified()));
+    (workload == Workload::Spin || !shown()).then_some(cgroup)
 }
 
-fn enter_cgroup(spec: &Spec) -> io::Result<()> {
-    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
-    path.map_or(Ok(()), |path| Cgroup::of_path(path, false)?.enter())
+/// Whether a mount is made of the cgroups that this process sees: a bind, or in version 1 the mount of that type, for which libcontainer makes binds.
+fn shows_cgroups(mount: &Mount, unified: bool) -> bool {
+    const CGROUPS: &str = "/sys/fs/cgroup";
+    let source = mount.source().as_deref().filter(|source| source.is_absolute());
+    let bound = source.is_some_and(|source| source.starts_with(CGROUPS) || Path::new(CGROUPS).starts_with(source));
+    bound || (!unified && mount.typ().as_deref() == Some("cgroup"))
 }
 
 /// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.
@@ -130,7 +142,7 @@ pub fn give_streams(uid: u32, gid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());
     }
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
         if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
             fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
@@ -151,4 +163,30 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(json: &str) -> Mount {
+        serde_json::from_str(json).expect("a mount")
+    }
+
+    #[test]
+    fn cgroups_are_seen_through_binds_of_them_and_of_what_is_above() {
+        let bind = |source: &str| mount(&format!(r#"{{"destination":"/x","type":"bind","source":"{source}"}}"#));
+        for source in ["/", "/sys", "/sys/fs/cgroup", "/sys/fs/cgroup/memory"] {
+            assert!(shows_cgroups(&bind(source), true), "{source}");
+        }
+        for source in ["/sys/firmware", "/etc", "/system"] {
+            assert!(!shows_cgroups(&bind(source), false), "{source}");
+        }
+    }
+
+    #[test]
+    fn only_version_1_has_its_view_made_of_binds() {
+        let view = mount(r#"{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup"}"#);
+        assert!(shows_cgroups(&view, false) && !shows_cgroups(&view, true));
+    }
 }
