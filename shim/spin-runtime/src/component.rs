@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use wasmtime::Store;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime_wasi_http::handler::ProxyPre;
 
@@ -10,7 +9,7 @@ use crate::RuntimeError;
 use crate::code::Code;
 use crate::host::{Guest, HostState};
 use crate::http::{HttpHandler, HttpOptions};
-use crate::instance::{Instances, StoreError};
+use crate::instance::{Instances, Placed, StoreError};
 use crate::message::{MessageHandler, MessageOptions, MessagePre};
 use crate::runtime::Hosts;
 use crate::tier::{Tier, Tiered};
@@ -115,12 +114,11 @@ impl Component {
         &self.instances
     }
 
-    /// A store for one instance, and the pool that it is of; waits while there are too many.
-    pub(crate) async fn store(&self) -> Result<(Store<HostState>, Tier), StoreError> {
+    /// A store for one instance; waits while there are too many.
+    pub(crate) async fn store(&self) -> Result<Placed, StoreError> {
         let place = self.instances.place().await?;
-        let tier = place.tier;
-        let engine = self.pre(tier).map_err(StoreError::Rest)?.engine();
-        Ok((self.instances.store(place, engine, &self.guest)?, tier))
+        let engine = self.pre(place.tier).map_err(StoreError::Rest)?.engine();
+        self.instances.store(place, engine, &self.guest)
     }
 
     fn misfit(&self, error: &wasmtime::Error) -> RuntimeError {

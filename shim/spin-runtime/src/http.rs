@@ -164,8 +164,9 @@ impl HttpHandler {
 
     async fn instance(&self) -> wasmtime::Result<Instance> {
         let Handler { component, pre, .. } = &*self.0;
-        let (mut store, tier) = component.store().await?;
-        let exports = pre.get(tier, || component.proxy(tier))?.instantiate_async(&mut store).await?;
+        let mut store = component.store().await?;
+        let tier = store.tier();
+        let exports = pre.get(tier, || component.proxy(tier))?.instantiate_async(&mut *store).await?;
         Ok(Instance { store, exports, requests: 0 })
     }
 

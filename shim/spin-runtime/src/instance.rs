@@ -1,5 +1,6 @@
 //! From a component to one instance of it: a place among the instances, a store, limits, turns.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Instances {
         let [first, rest] = &self.places;
         for (places, tier) in [(first, Tier::First), (rest, Tier::Rest)] {
             if let Ok(permit) = places.clone().try_acquire_owned() {
-                return Ok(Place { permit, tier });
+                return Ok(Place { _permit: permit, tier });
             }
         }
         let waiting = async {
@@ -79,27 +80,56 @@ impl Instances {
             }
         };
         match timeout(WAIT, waiting).await {
-            Ok((Ok(permit), tier)) => Ok(Place { permit, tier }),
+            Ok((Ok(permit), tier)) => Ok(Place { _permit: permit, tier }),
             _ => Err(Overloaded),
         }
     }
 
     /// A store for one instance in that place, of the place's engine.
-    pub(crate) fn store(&self, place: Place, engine: &Engine, guest: &Arc<Guest>) -> Result<Store<HostState>, StoreError> {
-        let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter(), place.permit)?;
+    pub(crate) fn store(&self, place: Place, engine: &Engine, guest: &Arc<Guest>) -> Result<Placed, StoreError> {
+        let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter())?;
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        Ok(store)
+        Ok(Placed { store, place })
     }
 }
 
 /// Where an instance may be made.
 pub(crate) struct Place {
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     /// By which pool.
     pub(crate) tier: Tier,
+}
+
+/// A store in its place, which is free only once the instance is gone. A store drops its data before its instances, so a place in there would be
+/// another's too early, for whom the pool then has no room.
+pub(crate) struct Placed {
+    // Dropped in this order.
+    store: Store<HostState>,
+    place: Place,
+}
+
+impl Placed {
+    /// Of its place.
+    pub(crate) fn tier(&self) -> Tier {
+        self.place.tier
+    }
+}
+
+impl Deref for Placed {
+    type Target = Store<HostState>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.store
+    }
+}
+
+impl DerefMut for Placed {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.store
+    }
 }
 
 /// Why there is no store.

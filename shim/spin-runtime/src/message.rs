@@ -94,8 +94,8 @@ impl MessageHandler {
     async fn call(&self, payload: Vec<u8>) -> Result<(), MessageError> {
         let instances = self.component.instances();
         let _turn = instances.patient_turn().await.map_err(|error| self.refused(&error.into()))?;
-        let store = self.component.store().await;
-        let (mut store, tier) = store.map_err(|error| self.refused(&error))?;
+        let mut store = self.component.store().await.map_err(|error| self.refused(&error))?;
+        let tier = store.tier();
         let pre = self.pre.get(tier, || self.component.messages(tier)).map_err(|error| self.refused(&StoreError::Rest(error)))?;
         let result = match pre {
             MessagePre::Spin2(pre) => call2(pre, &mut store, &payload).await,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use spin_app::outbound::AllowedHosts;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -50,16 +49,10 @@ pub(crate) struct HostState {
     pub(crate) limits: Limits,
     pub(crate) guest: Arc<Guest>,
     _ticking: Ticking,
-    _place: OwnedSemaphorePermit,
 }
 
 impl HostState {
-    pub(crate) fn new(
-        guest: &Arc<Guest>,
-        limits: Limits,
-        ticking: Ticking,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn new(guest: &Arc<Guest>, limits: Limits, ticking: Ticking) -> Result<Self, StoreError> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
@@ -70,7 +63,6 @@ impl HostState {
             limits,
             guest: guest.clone(),
             _ticking: ticking,
-            _place: place,
         })
     }
 }

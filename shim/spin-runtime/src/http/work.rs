@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use super::serve::serve;
 use super::{HttpHandler, report};
 use crate::host::HostState;
+use crate::instance::Placed;
 
 /// A request, and where its answer goes.
 pub(super) struct Job {
@@ -30,7 +31,7 @@ pub(super) type Answered = Receiver<wasmtime::Result<Response<WasiBody>>>;
 
 /// An instance, and how many requests it was given.
 pub(super) struct Instance {
-    pub(super) store: Store<HostState>,
+    pub(super) store: Placed,
     pub(super) exports: Proxy,
     pub(super) requests: usize,
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -92,6 +93,24 @@ async fn more_requests_than_instances_wait_for_their_turn() {
         let http = app.http().await;
         let answers = join_all((0..100).map(|_| http.get("/"))).await;
         assert!(answers.iter().all(|answer| answer.status == 200), "{guest}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_goes_on_one_thread_has_gone_before_another_thread_has_its_place() {
+    let mut app = App::new("hello-p2");
+    app.inputs.engine = EngineSettings { max_instances: 1, ..EngineSettings::default() };
+    let http = Arc::new(app.http().await);
+    let asking = |_| {
+        let http = http.clone();
+        tokio::spawn(async move {
+            for _ in 0..1000 {
+                assert_eq!(http.get("/").await.status, 200);
+            }
+        })
+    };
+    for asked in join_all((0..8).map(asking)).await {
+        asked.expect("every request is answered");
     }
 }
 
