@@ -58,16 +58,20 @@ impl Trees {
 
     /// Removes the trees that nobody has used for so long, and nobody uses.
     pub fn prune(&self, max_age: Duration) {
-        let Ok(entries) = fs::read_dir(&self.0) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let unused = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
-            let unused = unused.and_then(|used| SystemTime::now().duration_since(used).ok()).unwrap_or_default();
-            if unused > max_age {
-                // Another pruner, or a pod that has just come: then it stays.
-                let _still_there = remove(&path);
-            }
+        for path in older(&self.0, max_age) {
+            // Another pruner, or a pod that has just come: then it stays.
+            let _still_there = remove(&path);
         }
     }
+}
+
+/// What in a directory was last changed longer ago.
+pub fn older(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(move |path| {
+        let changed = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        changed.and_then(|changed| SystemTime::now().duration_since(changed).ok()).is_some_and(|age| age > max_age)
+    })
 }
 
 /// Nothing where it was pruned between being found and being held.

@@ -8,11 +8,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::statfs;
 use spin_oci::{Digest, KnownDigests};
 
+use super::files::older;
 use crate::bundle::Mount;
 
 /// The numbers (linux/magic.h) of ext2 to ext4, xfs, btrfs, f2fs, tmpfs, zfs.
@@ -37,12 +38,8 @@ impl Snapshot {
 
     /// Forgets the digests that are older.
     pub fn prune(&self, max_age: Duration) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let noted = entry.metadata().and_then(|meta| meta.modified()).ok();
-            let age = noted.and_then(|noted| SystemTime::now().duration_since(noted).ok()).unwrap_or_default();
-            if age > max_age {
-                let _gone_already = fs::remove_file(entry.path());
-            }
+        for note in older(&self.dir, max_age) {
+            let _gone_already = fs::remove_file(note);
         }
     }
 
