@@ -1,7 +1,9 @@
 //! A Spin app under a real containerd: it answers, it drains, it ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use harness::app::{cached, digest, wasm};
@@ -73,6 +75,28 @@ fn a_spin_artifact_answers() {
     containerd.import(&SpinApp::http("hello-p3", "").artifact("test.local/artifact:1"));
     let task = containerd.run("artifact", "test.local/artifact:1", &[]);
     assert_eq!(task.get("/").status, 200);
+}
+
+/// The small blobs that the node has taken note of, those alone in which this is said.
+fn blobs_that_say(word: &str) -> Vec<PathBuf> {
+    let notes = fs::read_dir("/var/cache/containerd-shim-spin/blobs").expect("there are blobs").flatten().map(|note| note.path());
+    notes.filter(|note| fs::read_to_string(note).is_ok_and(|text| text.contains(word))).collect()
+}
+
+#[test]
+fn containerd_is_asked_for_a_small_blob_once_and_again_where_the_note_of_it_is_spoiled() {
+    let containerd = Containerd::v2();
+    let word = containerd.namespace();
+    containerd.import(&SpinApp::http("hello-p2", &format!("description = \"{word}\"")).artifact("test.local/noted:1"));
+    let run = |id: &str| containerd.run(id, "test.local/noted:1", &[]).get("/").status;
+    assert_eq!(run("first"), 200);
+    let noted = blobs_that_say(word);
+    let [locked_app] = &noted[..] else { panic!("one locked app, not {noted:?}") };
+    fs::write(locked_app, "spoiled").expect("written");
+    assert_eq!((run("again"), blobs_that_say(word)), (200, noted.clone()));
+    let digest = locked_app.file_name().and_then(OsStr::to_str).expect("it has a name");
+    containerd.ctr_ok(&["content", "rm", &format!("sha256:{digest}")]);
+    assert_eq!(run("without-containerds"), 200);
 }
 
 #[test]

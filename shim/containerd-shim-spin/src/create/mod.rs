@@ -6,6 +6,7 @@ mod content;
 mod devices;
 mod files;
 mod native;
+mod notes;
 mod prepare;
 mod rootfs;
 mod snapshot;

@@ -16,6 +16,7 @@ use spin_runtime::cache::{Cache, FindError};
 
 use super::content::ContentStore;
 use super::files::Trees;
+use super::notes::Notes;
 use super::snapshot::Snapshot;
 use crate::bundle::{Mount, TaskRequest};
 use crate::plan::{Failure, Outcome, Run};
@@ -62,8 +63,8 @@ pub fn prepare(source: Source, spec: &Spec) -> Prepared {
 
 /// Prepares the app of the container's image if that is an artifact. `command` is what the container would run if it were none.
 pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
-    let found =
-        ContentStore::connect(request).and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
+    let found = ContentStore::connect(request, blobs())
+        .and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
     let failure = match found {
         Ok(Some((manifest, store))) => return prepare(Source::Artifact { manifest, store }, spec),
         Ok(None) => {
@@ -79,9 +80,8 @@ pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> Result<Run, Failure> {
     let cache = open_cache()?;
-    let snapshot = |mounts: &[Mount]| Snapshot::new(Path::new(NODE_CACHE).join("digests"), mounts);
     let LoadedApp { mut app, mut components, mut files } = match &source {
-        Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &snapshot(mounts)),
+        Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &Snapshot::new(digests(), mounts)),
         Source::Artifact { manifest, store } => spin_oci::load_artifact(manifest, std::sync::Arc::new(store.clone())),
     }
     .map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
@@ -118,7 +118,8 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
     if compiled {
         // Something is new on this node, so something may be old.
         trees.prune(KEPT);
-        snapshot(&[]).prune(KEPT);
+        digests().prune(KEPT);
+        blobs().prune(KEPT);
         let _next_time = cache.prune(MOST_CODE, KEPT);
     }
     let (memory_limit, cpus) = limits(spec);
@@ -130,6 +131,16 @@ fn open_cache() -> Result<Cache, Failure> {
     let dir = PathBuf::from(NODE_CACHE);
     dir.parent().map_or(Ok(()), fs::create_dir_all).map_err(Failure::internal("making the node's cache"))?;
     Cache::open(&dir).map_err(|error| Failure::new(Failure::INTERNAL, error))
+}
+
+/// The digests of plain images' components.
+fn digests() -> Notes {
+    Notes::at(Path::new(NODE_CACHE).join("digests"))
+}
+
+/// The small blobs of artifacts.
+fn blobs() -> Notes {
+    Notes::at(Path::new(NODE_CACHE).join("blobs"))
 }
 
 fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> Result<File, Failure> {

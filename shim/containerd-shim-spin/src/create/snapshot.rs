@@ -4,16 +4,14 @@
 //! can set the one of its status. That is certain where the kernel itself keeps these on a file system it writes: another may hold what its
 //! maker put there, or make it up.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::statfs;
 use spin_oci::{Digest, KnownDigests};
 
-use super::files::older;
+use super::notes::Notes;
 use crate::bundle::Mount;
 
 /// The numbers (linux/magic.h) of ext2 to ext4, xfs, btrfs, f2fs, tmpfs, zfs.
@@ -23,63 +21,44 @@ const LENGTH: u64 = 71;
 
 /// The files of one root file system, and where their digests are remembered.
 pub struct Snapshot {
-    /// One file for each digest, whose name is that of what it belongs to.
-    dir: PathBuf,
+    notes: Notes,
     /// The directories of the image's layers; none where nothing about their files is certain.
     layers: Option<String>,
 }
 
 impl Snapshot {
-    /// Of the root file system that these mounts make. `dir` must be below a directory that nobody but this user can write.
-    pub fn new(dir: PathBuf, mounts: &[Mount]) -> Self {
+    /// Of the root file system that these mounts make.
+    pub fn new(notes: Notes, mounts: &[Mount]) -> Self {
         let certain = |layers: &Layers| layers.all().all(is_written_by_the_kernel);
-        Self { dir, layers: layers(mounts).filter(certain).map(|layers| layers.image) }
+        Self { notes, layers: layers(mounts).filter(certain).map(|layers| layers.image) }
     }
 
-    /// Forgets the digests that are older.
-    pub fn prune(&self, max_age: Duration) {
-        for note in older(&self.dir, max_age) {
-            let _gone_already = fs::remove_file(note);
-        }
-    }
-
-    /// Where the digest of this file is, or would be.
-    fn entry(&self, file: &File) -> Option<PathBuf> {
+    /// What the note of this file's digest is about.
+    fn identity(&self, file: &File) -> Option<Digest> {
         let (layers, meta) = (self.layers.as_ref()?, file.metadata().ok()?);
         let changed = [meta.ctime(), meta.ctime_nsec(), meta.mtime(), meta.mtime_nsec()];
-        let identity = format!("{layers}\n{} {} {changed:?}", meta.ino(), meta.size());
-        Some(self.dir.join(Digest::of(identity.as_bytes()).hex()))
+        Some(Digest::of(format!("{layers}\n{} {} {changed:?}", meta.ino(), meta.size()).as_bytes()))
     }
 
-    fn write(&self, entry: &Path, digest: &Digest) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(digest.as_str().as_bytes())?;
-        file.persist(entry)?;
-        Ok(())
+    fn noted(&self, identity: &Digest) -> Option<Digest> {
+        // What a crash left of a note is no digest.
+        Digest::parse(std::str::from_utf8(&self.notes.read(identity, LENGTH)?).ok()?).ok()
     }
 }
 
 impl KnownDigests for Snapshot {
     fn digest(&self, file: &File, compute: &mut dyn FnMut() -> io::Result<Digest>) -> io::Result<Digest> {
-        let Some(entry) = self.entry(file) else { return compute() };
-        if let Some(known) = read(&entry) {
+        let Some(identity) = self.identity(file) else { return compute() };
+        if let Some(known) = self.noted(&identity) {
             return Ok(known);
         }
         let digest = compute()?;
         // Of a file that changed while it was read, nothing is known.
-        if self.entry(file).as_ref() == Some(&entry) {
-            let _computed_again_next_time = self.write(&entry, &digest);
+        if self.identity(file).as_ref() == Some(&identity) {
+            let _computed_again_next_time = self.notes.write(&identity, digest.as_str().as_bytes());
         }
         Ok(digest)
     }
-}
-
-/// What a crash left of a note is no digest.
-fn read(entry: &Path) -> Option<Digest> {
-    let mut text = String::new();
-    File::open(entry).and_then(|note| note.take(LENGTH).read_to_string(&mut text)).ok()?;
-    Digest::parse(&text).ok()
 }
 
 /// The directories whose files a root file system shows.
@@ -116,6 +95,9 @@ fn is_written_by_the_kernel(dir: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
     use super::*;
 
     fn bound(layer: &Path) -> Mount {
@@ -134,7 +116,7 @@ mod tests {
     /// Whether the digest of the file is known there; if not, it is from now on.
     fn knows(dir: &Path, layer: &Path, file: &Path) -> bool {
         let mut known = true;
-        let snapshot = Snapshot::new(dir.join("seen"), &[bound(layer)]);
+        let snapshot = Snapshot::new(Notes::at(dir.join("seen")), &[bound(layer)]);
         let digest = snapshot.digest(&File::open(file).expect("opened"), &mut || {
             known = false;
             Ok(Digest::of(b"one"))
@@ -165,7 +147,7 @@ mod tests {
     #[test]
     fn a_file_that_changes_while_it_is_read_is_not_known() {
         let (dir, file) = layer();
-        let snapshot = Snapshot::new(dir.path().join("seen"), &[bound(&dir.path().join("fs"))]);
+        let snapshot = Snapshot::new(Notes::at(dir.path().join("seen")), &[bound(&dir.path().join("fs"))]);
         let changing = &mut || {
             fs::write(&file, "three")?;
             Ok(Digest::of(b"one"))
@@ -188,15 +170,6 @@ mod tests {
         assert!(!known());
         let note = fs::read_dir(dir.path().join("seen")).expect("made").next().expect("one").expect("read").path();
         fs::write(note, "sha256:12").expect("written");
-        assert!(!known());
-    }
-
-    #[test]
-    fn old_digests_are_forgotten() {
-        let (dir, file) = layer();
-        let known = || knows(dir.path(), &dir.path().join("fs"), &file);
-        assert!(!known());
-        Snapshot::new(dir.path().join("seen"), &[]).prune(Duration::ZERO);
         assert!(!known());
     }
 
