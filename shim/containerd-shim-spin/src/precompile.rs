@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -65,8 +66,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
+    // As a file, whose length is known: what is read by pieces is copied again and again as it grows.
+    let source = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let mut wasm = Vec::new();
-    io::stdin().lock().read_to_end(&mut wasm).map_err(Failure::internal("reading wasm"))?;
+    source.and_then(|mut source| source.read_to_end(&mut wasm)).map_err(Failure::internal("reading wasm"))?;
     let code = precompile(&wasm).map_err(|error| Failure::new(error.exit_code(), error))?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(&code).and_then(|()| stdout.flush()).map_err(Failure::internal("writing code"))
