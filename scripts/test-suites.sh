@@ -26,7 +26,7 @@ if wants containerd; then
   run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
   run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --release --locked --no-fail-fast --workspace \
     --test lifecycle --test serving --test bad_input --test starting -- --test-threads=2
-  run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke
+  run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke -- --test-threads=1
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT

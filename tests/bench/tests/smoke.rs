@@ -1,4 +1,5 @@
-//! The bench itself: each figure can be measured, and the results are what they are said to be. No time, size or ratio is judged here.
+//! The bench itself: each figure can be measured, and the results are what they are said to be. No time, size or ratio is judged here. And the work that
+//! `scripts/profile.sh` has done.
 
 use std::fs;
 use std::process::Command;
@@ -42,6 +43,14 @@ fn every_figure_is_measured_and_written() {
     for plot in ["ratios.svg", "throughput.svg", "growth-apps-start.svg", "growth-apps-memory.svg", "growth-files-start.svg"] {
         assert!(read(plot).starts_with("<svg"), "{plot}");
     }
+}
+
+#[test]
+fn the_work_that_a_profile_is_made_of_can_be_done() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_train")).arg(dir.path()).arg("--smoke").output();
+    let output = output.expect("the program can be run");
+    assert!(output.status.success(), "{}", harness::process::said(&output));
 }
 
 /// A number that can be: more than zero, except what may well be zero.
