@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/cluster-env.sh
-target=$(uname -m)-unknown-linux-gnu
+machine=$(uname -m)
+target=$machine-unknown-linux-gnu
 dir=$PWD/target/profile
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 profdata=$(rustc --print sysroot)/lib/rustlib/$target/bin/llvm-profdata
@@ -18,7 +19,7 @@ step profile-python "the guest in Python" scripts/python.sh
 step profile-base "containerd, from its Go modules" scripts/local-base.sh
 step profile-train "the work" cargo build --release --locked --workspace --bin train --target "$target"
 train=${CARGO_TARGET_DIR:-target}/$target/release/train
-export LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu
+export LIBSECCOMP_LIB_PATH=/usr/lib/$machine-linux-gnu
 # What nobody calls must go from this one too: a name of the C library's is not there for static programs.
 CARGO_TARGET_DIR=$dir/build step profile-shim "an instrumented shim" \
   cargo build --profile dist --locked -p containerd-shim-spin -p spin-oci --target "$target" \
