@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,7 @@ impl Watch {
     fn start(namespace: &Namespace, app: &str) -> Self {
         let arguments = ["get", "pods", "--watch", "-l", &format!("app={app}"), "-o", LINE];
         let mut command = kubectl(&[&["-n", namespace.name()], &arguments[..]].concat());
-        let mut kubectl = command.stdout(Stdio::piped()).spawn().expect("kubectl can be run");
+        let mut kubectl = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl can be run");
         let stdout = BufReader::new(kubectl.stdout.take().expect("stdout is piped"));
         let (send, lines) = channel();
         // It ends with kubectl.
@@ -169,8 +169,12 @@ impl Watch {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let ready = |pods: &BTreeMap<String, bool>| pods.values().filter(|ready| **ready).count();
-            let Ok((at, line)) = self.lines.recv_timeout(left) else {
-                return Err(Error::Pods { app, ready: ready(&self.pods), wanted, seconds: PATIENCE });
+            let (at, line) = match self.lines.recv_timeout(left) {
+                Ok(change) => change,
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(Error::Pods { app, ready: ready(&self.pods), wanted, seconds: PATIENCE });
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             };
             let (pod, state) = line.split_once(' ').unwrap_or((&line, ""));
             if self.pods.insert(pod.to_owned(), state == "True").is_none() {
@@ -179,6 +183,19 @@ impl Watch {
             if ready(&self.pods) >= wanted {
                 return Ok(at - first_new.unwrap_or(at));
             }
+        }
+    }
+
+    /// That kubectl no longer watches, and what it said.
+    fn ended(&mut self) -> Error {
+        let mut said = String::new();
+        let read = self.kubectl.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+        Error::Failed {
+            program: "kubectl get --watch",
+            said: match read {
+                Some(Err(error)) => error.to_string(),
+                _ => said,
+            },
         }
     }
 }
