@@ -4,6 +4,7 @@
 //! at the notes from time to time.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +22,9 @@ const NEVER: u64 = u64::MAX;
 
 /// How long, and how many bytes of, what nobody wants is still read before a connection is closed.
 const DISCARD: (Duration, u64) = (Duration::from_secs(1), 8 << 20);
+
+/// What is sent in pieces and is no longer than this goes out as one: to copy it costs less than the kernel takes for a list of pieces.
+const SHORT: usize = 4 << 10;
 
 /// The notes; moments are milliseconds since the connection was accepted.
 pub(crate) struct Activity {
@@ -186,7 +190,16 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let polled = self.stream()?.poll_write_vectored(cx, bytes);
+        let mut whole = [MaybeUninit::uninit(); SHORT];
+        let mut whole = ReadBuf::uninit(&mut whole);
+        let stream = self.stream()?;
+        let polled = match bytes.iter().map(|piece| piece.len()).sum::<usize>() <= SHORT {
+            true => {
+                bytes.iter().for_each(|piece| whole.put_slice(piece));
+                stream.poll_write(cx, whole.filled())
+            }
+            false => stream.poll_write_vectored(cx, bytes),
+        };
         self.activity.wrote(polled.is_pending());
         polled
     }
@@ -194,6 +207,10 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn settings(milliseconds: u64) -> Settings {
@@ -237,5 +254,20 @@ mod tests {
         assert!(matches!(activity.judge(&short), Verdict::Cut(_)));
         activity.wrote(false);
         assert!(matches!(activity.judge(&settings(60_000)), Verdict::Keep(_)));
+    }
+
+    #[tokio::test]
+    async fn pieces_arrive_in_order_however_many_bytes_they_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut watched = Watched::new(stream, Activity::new());
+        for length in [2, SHORT, SHORT + 1] {
+            let pieces = [vec![b'h'; length / 2], vec![b'b'; length - length / 2]];
+            let sent = watched.write_vectored(&pieces.each_ref().map(|piece| IoSlice::new(piece))).await.unwrap();
+            let mut came = vec![0; length];
+            client.read_exact(&mut came).await.unwrap();
+            assert_eq!((sent, came), (length, pieces.concat()));
+        }
     }
 }
