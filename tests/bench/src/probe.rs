@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 
-/// Between two attempts: well below the shortest time that is measured, and where that is long no more than this part of it, because who asks
-/// takes the processor from who compiles.
+/// Between two attempts at first: well below the shortest time that is measured.
 const INTERVAL: Duration = Duration::from_micros(250);
+/// Later this part of the time that has passed, because who asks takes the processor from who compiles.
 const PART: u32 = 400;
 /// For how long it is tried.
 const PATIENCE: u64 = 60;

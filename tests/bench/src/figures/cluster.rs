@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{sleep, spawn};
@@ -153,8 +153,11 @@ struct Watch {
 impl Watch {
     fn start(namespace: &Namespace, app: &str) -> Self {
         let arguments = ["get", "pods", "--watch", "-l", &format!("app={app}"), "-o", LINE];
-        let mut command = kubectl(&[&["-n", namespace.name()], &arguments[..]].concat());
-        let mut kubectl = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl can be run");
+        Self::over(kubectl(&[&["-n", namespace.name()], &arguments[..]].concat()))
+    }
+
+    fn over(mut command: Command) -> Self {
+        let mut kubectl = command.stdout(Stdio::piped()).spawn().expect("kubectl can be run");
         let stdout = BufReader::new(kubectl.stdout.take().expect("stdout is piped"));
         let (send, lines) = channel();
         // It ends with kubectl.
@@ -186,17 +189,10 @@ impl Watch {
         }
     }
 
-    /// That kubectl no longer watches, and what it said.
+    /// That kubectl, whose words are on our stderr, no longer watches.
     fn ended(&mut self) -> Error {
-        let mut said = String::new();
-        let read = self.kubectl.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
-        Error::Failed {
-            program: "kubectl get --watch",
-            said: match read {
-                Some(Err(error)) => error.to_string(),
-                _ => said,
-            },
-        }
+        let said = self.kubectl.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        Error::Failed { program: "kubectl get --watch", said }
     }
 }
 
@@ -204,5 +200,18 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let _ended_already = self.kubectl.kill();
         let _status = self.kubectl.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_ended_is_told_from_pods_that_take_too_long() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one True; exit 3"]);
+        let error = Watch::over(command).until_ready("app", 2).unwrap_err();
+        assert_eq!(error.to_string(), "kubectl get --watch failed: exit status: 3");
     }
 }
