@@ -153,6 +153,12 @@ impl HttpHandler {
             return Some(Work::new(instance, job, self.clone()));
         }
         let job = self.0.pool.offer(job)?;
+        // In a box of its own: where instances are used again few requests come here, and all are copied with the room it needs.
+        Box::pin(self.make(job)).await
+    }
+
+    /// Makes an instance for the job. None: the job was told that there is none.
+    async fn make(&self, job: Job) -> Option<Work> {
         match self.instance().await {
             Ok(instance) => Some(Work::new(instance, job, self.clone())),
             Err(error) => {

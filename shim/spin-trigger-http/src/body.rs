@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use spin_runtime::http::{BodyError, WasiBody};
 use tokio::time::Sleep;
@@ -16,6 +16,9 @@ use tokio::time::Sleep;
 use crate::app::InWork;
 use crate::settings::Settings;
 use crate::watch::{Activity, Request};
+
+/// Becomes true once a request's body has outgrown its limit.
+pub(crate) type TooBig = Arc<AtomicBool>;
 
 /// A request's body. It fails where it grows beyond its limit, and where the client stops sending for too long.
 pub(crate) struct ClientBody {
@@ -25,24 +28,24 @@ pub(crate) struct ClientBody {
     stall: Duration,
     /// Runs while the client is waited for.
     alarm: Option<Pin<Box<Sleep>>>,
-    too_big: Arc<AtomicBool>,
+    too_big: TooBig,
     activity: Arc<Activity>,
 }
 
 impl ClientBody {
-    /// The body for the guest; the flag becomes true once the body has outgrown its limit. None: it says itself that it will.
-    pub fn prepare(inner: Incoming, settings: &Settings, activity: &Arc<Activity>) -> Option<(WasiBody, Arc<AtomicBool>)> {
+    /// The body for the guest, and where it may be found too big. None: it says itself that it will be.
+    pub fn prepare(inner: Incoming, settings: &Settings, activity: &Arc<Activity>) -> Option<(WasiBody, Option<TooBig>)> {
         let (limit, stall) = (settings.max_body, settings.stall_timeout);
-        let too_big = Arc::new(AtomicBool::new(false));
         if inner.size_hint().lower() > limit {
             activity.leave_unread();
             return None;
         }
         if inner.is_end_stream() {
-            return Some((inner.map_err(BodyError::from).boxed_unsync(), too_big));
+            return Some((Empty::new().map_err(|never| match never {}).boxed_unsync(), None));
         }
+        let too_big = TooBig::default();
         let body = Self { inner, limit, taken: 0, stall, alarm: None, too_big: too_big.clone(), activity: activity.clone() };
-        Some((body.boxed_unsync(), too_big))
+        Some((body.boxed_unsync(), Some(too_big)))
     }
 
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {

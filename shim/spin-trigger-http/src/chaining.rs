@@ -1,5 +1,6 @@
 //! Requests from one component of the app to another, or to the app itself, without a network between them.
 
+use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt;
 use spin_runtime::http::{BodyError, WasiBody};
 use spin_runtime::{InternalHandler, InternalTarget};
 
-use crate::answer;
+use crate::answer::{self, Asked};
 use crate::app::App;
 use crate::body::AnswerBody;
 use crate::headers;
@@ -48,7 +49,7 @@ impl Chaining {
         headers::set(&mut parts.headers, &uri, &found, &NO_CLIENT).map_err(|_| BodyError::HttpRequestUriInvalid)?;
         parts.uri = uri;
         let request = Request::from_parts(parts, body);
-        Ok(Box::pin(async move { Ok(boxed(answer::guest(&app, component, request).await)) }))
+        Ok(ask(app, component, request))
     }
 
     fn to_self(&self, app: Arc<App>, request: Request<WasiBody>) -> Result<Answer, BodyError> {
@@ -58,7 +59,10 @@ impl Chaining {
         uri.scheme = Some(http::uri::Scheme::HTTP);
         uri.authority = self.own.clone();
         parts.uri = Uri::from_parts(uri).map_err(|_| BodyError::HttpRequestUriInvalid)?;
-        Ok(Box::pin(async move { Ok(boxed(answer::routed(&app, parts, body, &NO_CLIENT).await)) }))
+        match answer::routed(&app, parts, body, &NO_CLIENT) {
+            Asked::Guest(component, request) => Ok(ask(app, component, request)),
+            Asked::Host(response) => Ok(Box::pin(ready(Ok(boxed(response))))),
+        }
     }
 }
 
@@ -69,8 +73,12 @@ impl InternalHandler for Chaining {
             (Some(app), InternalTarget::Component(id)) => self.to_component(app, id, request),
             (Some(app), InternalTarget::SelfApp) => self.to_self(app, request),
         };
-        answer.unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
+        answer.unwrap_or_else(|error| Box::pin(ready(Err(error))))
     }
+}
+
+fn ask(app: Arc<App>, component: usize, request: Request<WasiBody>) -> Answer {
+    Box::pin(async move { Ok(boxed(answer::guest(&app, component, request).await)) })
 }
 
 fn boxed(response: Response<AnswerBody>) -> Response<WasiBody> {

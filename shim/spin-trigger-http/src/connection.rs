@@ -1,6 +1,5 @@
 //! One connection, from its first byte to its last.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::answer::{self, Peer};
 use crate::app::App;
 use crate::settings::Settings;
 use crate::watch::{Activity, Verdict, Watched};
+use crate::worker::Place;
 
 /// How long a retired connection may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,26 +39,21 @@ pub(crate) fn protocol(settings: &Settings) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection until it ends by itself, or `close` is cancelled and its requests are answered.
+/// Serves a connection until it ends by itself, or `close` is cancelled and its requests are answered; it keeps its place until then.
 pub(crate) async fn serve(
     app: Arc<App>,
     protocol: Arc<Builder<TokioExecutor>>,
     stream: TcpStream,
     client: SocketAddr,
     close: CancellationToken,
+    _place: Place,
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let activity = Activity::new();
     let Ok(address) = HeaderValue::try_from(client.to_string()) else { return };
-    let peer = Arc::new(Peer { client: address, activity: activity.clone() });
-    let service = service_fn({
-        let app = app.clone();
-        move |request| {
-            let answer = answer::answer(app.clone(), peer.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        }
-    });
+    let peer = Arc::new(Peer { app: app.clone(), client: address, activity: activity.clone() });
+    let service = service_fn(move |request| answer::answer(peer.clone(), request));
     let stream = TokioIo::new(Watched::new(stream, activity.clone()));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     let mut look = pin!(tokio::time::sleep(app.settings.head_timeout));

@@ -14,6 +14,9 @@ const RAW_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route"
 const ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
+/// How many those are.
+const SET: usize = 7;
+
 /// Each `:name` of a route becomes a header with this prefix.
 const PATH_MATCH: &str = "spin-path-match-";
 
@@ -63,9 +66,10 @@ pub(crate) fn set<T>(
     for name in forged {
         headers.remove(name);
     }
+    headers.reserve(SET + found.captures.len());
     let path_info = HeaderValue::try_from(found.path_info(uri.path())).map_err(|_| Malformed::Path)?;
     headers.insert(PATH_INFO, path_info);
-    headers.insert(FULL_URL, HeaderValue::try_from(uri.to_string()).map_err(|_| Malformed::Path)?);
+    headers.insert(FULL_URL, HeaderValue::try_from(written(uri)).map_err(|_| Malformed::Path)?);
     headers.insert(MATCHED_ROUTE, found.route.matched.clone());
     headers.insert(BASE_PATH, HeaderValue::from_static("/"));
     headers.insert(RAW_ROUTE, found.route.raw.clone());
@@ -75,6 +79,14 @@ pub(crate) fn set<T>(
         headers.insert(name.clone(), HeaderValue::from_str(value).map_err(|_| Malformed::Path)?);
     }
     Ok(())
+}
+
+/// An absolute address in one piece, which formatting it would find piece by piece.
+fn written(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let path_and_query = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    [scheme, "://", authority, path_and_query].concat()
 }
 
 #[cfg(test)]

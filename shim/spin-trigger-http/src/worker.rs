@@ -95,11 +95,7 @@ async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, op
                 Some(Accepted { stream, client, place }) => {
                     let place = Place { open: open.clone(), _permit: place };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    let serving = connection::serve(app.clone(), protocol.clone(), stream, client, ending.close.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
+                    connections.spawn(connection::serve(app.clone(), protocol.clone(), stream, client, ending.close.clone(), place));
                 }
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
@@ -112,7 +108,8 @@ async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, op
     }
 }
 
-struct Place {
+/// A connection's place: on its worker, and among all.
+pub(crate) struct Place {
     open: Arc<AtomicUsize>,
     _permit: OwnedSemaphorePermit,
 }

@@ -59,13 +59,14 @@ pub(super) async fn serve(
                 }
                 let room = taking && *requests < *most && running.len() < *concurrent;
                 if room && accessor.poll_ready_for_concurrent_call(function, context).is_ready() {
-                    if let Some(job) = seat.take(context) {
-                        running.push(begin(job));
-                        *requests += 1;
-                        continue;
-                    }
+                    // Nobody gives it anything before it waits: most are done by then.
                     if seat.waits() {
                         handler.0.pool.open(seat);
+                        if let Some(job) = seat.take(context) {
+                            running.push(begin(job));
+                            *requests += 1;
+                            continue;
+                        }
                     }
                 } else {
                     handler.close(seat);
