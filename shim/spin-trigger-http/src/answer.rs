@@ -150,8 +150,8 @@ mod tests {
     use super::*;
 
     /// The size of the future that the function returns, in bytes.
-    fn size<Future>(_: impl Fn(Arc<Peer>, Request<Incoming>) -> Future) -> usize {
-        size_of::<Future>()
+    fn size<Answer>(_: impl Fn(Arc<Peer>, Request<Incoming>) -> Answer) -> usize {
+        size_of::<Answer>()
     }
 
     #[test]
