@@ -17,7 +17,7 @@ use crate::probe;
 pub struct Server {
     /// Where.
     pub address: SocketAddr,
-    _process: Process,
+    process: Process,
 }
 
 impl Server {
@@ -25,7 +25,12 @@ impl Server {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let process = Process::start(Command::new(program).args(arguments(address)), log);
         probe::first_200(address)?;
-        Ok(Self { address, _process: process })
+        Ok(Self { address, process })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        self.process.id()
     }
 
     /// The native server.

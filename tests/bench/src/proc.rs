@@ -1,8 +1,9 @@
-//! Processes as the kernel tells of them: parents, memory, wake-ups.
+//! Processes as the kernel tells of them: parents, memory, wake-ups, processor time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use harness::process::{command_line, parent, pids};
 
@@ -64,11 +65,24 @@ pub fn pss<'a>(pids: impl IntoIterator<Item = &'a i32>) -> Result<f64, Error> {
 
 /// How often the threads of a process have gone to sleep by themselves, which is as often as they were woken.
 pub fn switches(pid: i32) -> Result<f64, Error> {
+    // A thread may end while the others are read.
+    let count = |thread: &PathBuf| number(thread.join("status"), "voluntary_ctxt_switches:").unwrap_or_default();
+    Ok(threads(pid)?.iter().map(count).sum())
+}
+
+/// How long the threads of a process, those that it has now, were on a processor.
+pub fn on_processor(pid: i32) -> Result<Duration, Error> {
+    // The file is that time in nanoseconds, the time in which it had to wait for one, and how often it was put on one.
+    let nanoseconds =
+        |thread: &PathBuf| -> Option<u64> { fs::read_to_string(thread.join("schedstat")).ok()?.split(' ').next()?.parse().ok() };
+    Ok(Duration::from_nanos(threads(pid)?.iter().filter_map(nanoseconds).sum()))
+}
+
+/// The directories of a process's threads.
+fn threads(pid: i32) -> Result<Vec<PathBuf>, Error> {
     let tasks = PathBuf::from(format!("/proc/{pid}/task"));
     let entries = fs::read_dir(&tasks).map_err(Error::io(&tasks))?;
-    // A thread may end while the others are read.
-    let count = |path: PathBuf| number(path.join("status"), "voluntary_ctxt_switches:").unwrap_or_default();
-    Ok(entries.flatten().map(|entry| count(entry.path())).sum())
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 fn is_shim(pid: i32) -> bool {
@@ -91,6 +105,16 @@ mod tests {
         let this = i32::try_from(std::process::id()).expect("a pid is positive");
         assert!(pss([&this]).expect("it runs") > 0.0);
         assert!(Processes::now().descends(this, 1));
+    }
+
+    #[test]
+    fn what_computes_is_on_a_processor() {
+        let this = i32::try_from(std::process::id()).expect("a pid is positive");
+        let before = on_processor(this).expect("it runs");
+        let mut sum = 0_u64;
+        while on_processor(this).expect("it runs") < before + Duration::from_millis(5) {
+            sum = std::hint::black_box(sum + 1);
+        }
     }
 
     #[test]

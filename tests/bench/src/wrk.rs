@@ -12,6 +12,8 @@ use crate::error::Error;
 /// What one run gave.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
+    /// Answers.
+    pub answers: f64,
     /// Answers a second.
     pub per_second: f64,
     /// Median of the time until an answer, in milliseconds.
@@ -66,7 +68,13 @@ fn parse(text: &str) -> Option<Sample> {
     let line = text.lines().find_map(|line| line.strip_prefix("counted "))?;
     let numbers: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
     let [duration, requests, p50, p99, statuses, sockets] = numbers[..] else { return None };
-    Some(Sample { per_second: requests * 1e6 / duration, p50: p50 / 1e3, p99: p99 / 1e3, errors: statuses + sockets })
+    Some(Sample {
+        answers: requests,
+        per_second: requests * 1e6 / duration,
+        p50: p50 / 1e3,
+        p99: p99 / 1e3,
+        errors: statuses + sockets,
+    })
 }
 
 #[cfg(test)]
@@ -76,7 +84,8 @@ mod tests {
     #[test]
     fn microseconds_become_requests_a_second_and_milliseconds() {
         let sample = parse("Running 2s test\ncounted 2000000 50000 1250 9000 2 1\n").expect("the line is there");
-        assert_eq!((sample.per_second, sample.p50, sample.p99, sample.errors), (25_000.0, 1.25, 9.0, 3.0));
+        assert_eq!((sample.answers, sample.per_second), (50_000.0, 25_000.0));
+        assert_eq!((sample.p50, sample.p99, sample.errors), (1.25, 9.0, 3.0));
     }
 
     #[test]

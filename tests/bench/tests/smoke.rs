@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Figures that are there whatever the scale, by their beginning.
-const FIGURES: [&str; 18] = [
+const FIGURES: [&str; 19] = [
     "start/first 200",
     "start/ctr run -d returns",
     "start/from the bundle to the first 200",
@@ -19,6 +19,7 @@ const FIGURES: [&str; 18] = [
     "memory/each further app",
     "throughput/fresh instances, WASI 0.2/1 connections",
     "throughput/reused instances, WASI 0.2/1 connections",
+    "throughput/reused instances, WASI 0.2/1 connections/processor",
     "throughput/reused instances, WASI 0.3/1 connections/p99",
     "redis/a line for each message",
     "redis/a command for each message",

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::node::{Node, PLAIN};
 use crate::peers::{Server, Wasmtime};
 use crate::plot::{self, Line};
+use crate::proc;
 use crate::programs::Programs;
 use crate::report::{Report, Side, median};
 use crate::scale::Scale;
@@ -42,18 +43,26 @@ const SPINS_HEADERS: [&str; 7] = [
 ];
 const NATIVE: &str = "native server";
 
-/// Of a sample.
-type Part = fn(&Sample) -> f64;
+/// What one run gave.
+struct Run {
+    wrk: Sample,
+    /// Microseconds that the server was on a processor for each answer: what wrk needs, which shares the machine, is not in it.
+    processor: f64,
+}
 
-/// A server, and what wrk counted with each number of connections, round by round.
+/// Of a run.
+type Part = fn(&Run) -> f64;
+
+/// A server, and what was counted with each number of connections, round by round.
 struct Subject {
     name: String,
     address: SocketAddr,
+    pid: i32,
     headers: &'static [&'static str],
-    samples: Vec<Vec<Sample>>,
+    runs: Vec<Vec<Run>>,
 }
 
-/// Everyone's requests a second, latencies and errors.
+/// Everyone's requests a second, latencies, errors and time on a processor.
 pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Result<(), Error> {
     report.step("throughput: servers")?;
     let (node, logs) = (Node::new(), tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?);
@@ -68,16 +77,18 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
         if let Some(setting) = case.setting {
             service = service.with(setting);
         }
-        let ours = node.start(&service, &format!("case-{which}"))?.address;
-        subjects.push(Subject::new(format!("{PLAIN}, {}", case.figure), ours, &[]));
+        let id = format!("case-{which}");
+        let ours = node.start(&service, &id)?.address;
+        subjects.push(Subject::new(format!("{PLAIN}, {}", case.figure), ours, node.containerd().pid_of(&id), &[]));
         if let Some(wasmtime) = &wasmtime {
             let server = wasmtime.serve(case.guest, case.reuse)?;
-            subjects.push(Subject::new(format!("{SERVE}, {}", case.figure), server.address, &[]));
-            subjects.push(Subject::new(format!("{SERVE_ALIKE}, {}", case.figure), server.address, &SPINS_HEADERS));
+            for (name, headers) in [(SERVE, &[] as &[&str]), (SERVE_ALIKE, &SPINS_HEADERS)] {
+                subjects.push(Subject::new(format!("{name}, {}", case.figure), server.address, server.pid(), headers));
+            }
             servers.push(server);
         }
     }
-    subjects.push(Subject::new(NATIVE.to_owned(), native.address, &[]));
+    subjects.push(Subject::new(NATIVE.to_owned(), native.address, native.pid(), &[]));
     run(&mut subjects, scale, report)?;
     compare(&subjects, scale, report);
     draw(&subjects, scale, report)
@@ -87,15 +98,15 @@ fn run(subjects: &mut [Subject], scale: &Scale, report: &Report) -> Result<(), E
     let wrk = Wrk::new()?;
     for subject in &*subjects {
         // Not counted: whatever is slower at first.
-        wrk.run(subject.address, "/", subject.headers, 32, 1)?;
+        subject.run(&wrk, 32, 1)?;
     }
     for round in 1..=scale.rounds {
         for (which, connections) in scale.connections.iter().enumerate() {
             report.step(&format!("throughput: {connections} connections, round {round} of {}", scale.rounds))?;
             for subject in &mut *subjects {
-                let sample = wrk.run(subject.address, "/", subject.headers, *connections, scale.wrk_seconds)?;
-                subject.samples.resize_with(scale.connections.len(), Vec::new);
-                subject.samples[which].push(sample);
+                let run = subject.run(&wrk, *connections, scale.wrk_seconds)?;
+                subject.runs.resize_with(scale.connections.len(), Vec::new);
+                subject.runs[which].push(run);
             }
         }
     }
@@ -110,20 +121,20 @@ fn compare(subjects: &[Subject], scale: &Scale, report: &mut Report) {
         let others = [(SERVE_ALIKE, find(&format!("{SERVE_ALIKE}, {}", case.figure))), (NATIVE, find(NATIVE))];
         for (which, connections) in scale.connections.iter().enumerate() {
             let figure = format!("throughput/{}/{connections} connections", case.figure);
-            let side = |subject: &Subject, name, part| Side::new(name, subject.runs(which, part));
-            let parts: [(&str, &'static str, Part); 4] = [
-                ("", "requests/s", |sample| sample.per_second),
-                ("/p50", "ms", |sample| sample.p50),
-                ("/p99", "ms", |sample| sample.p99),
-                ("/errors", "errors", |sample| sample.errors),
+            let side = |subject: &Subject, name, part| Side::new(name, subject.values(which, part));
+            let compared: [(&str, &'static str, Part); 2] =
+                [("", "requests/s", |run| run.wrk.per_second), ("/processor", "µs a request", |run| run.processor)];
+            let parts: [(&str, &'static str, Part); 3] = [
+                ("/p50", "ms", |run| run.wrk.p50),
+                ("/p99", "ms", |run| run.wrk.p99),
+                ("/errors", "errors", |run| run.wrk.errors),
             ];
-            for (end, unit, part) in parts {
+            for (end, unit, part) in compared.into_iter().chain(parts) {
                 report.add(format!("{figure}{end}"), unit, side(ours, PLAIN, part), serve.map(|serve| side(serve, SERVE, part)));
             }
-            let (_, unit, part) = parts[0];
-            for (name, other) in others {
+            for ((name, other), (end, unit, part)) in others.iter().flat_map(|other| compared.map(|part| (other, part))) {
                 let Some(other) = other else { continue };
-                report.add(&figure, unit, side(ours, PLAIN, part), Some(side(other, name, part)));
+                report.add(format!("{figure}{end}"), unit, side(ours, PLAIN, part), Some(side(other, name, part)));
             }
         }
     }
@@ -131,7 +142,7 @@ fn compare(subjects: &[Subject], scale: &Scale, report: &mut Report) {
 
 fn draw(subjects: &[Subject], scale: &Scale, report: &Report) -> Result<(), Error> {
     let line = |subject: &Subject| {
-        let value = |which: usize| median(&subject.runs(which, |sample| sample.per_second));
+        let value = |which: usize| median(&subject.values(which, |run| run.wrk.per_second));
         let points = scale.connections.iter().enumerate().map(|(which, connections)| (f64::from(*connections), value(which)));
         Line { name: subject.name.clone(), points: points.collect() }
     };
@@ -140,11 +151,18 @@ fn draw(subjects: &[Subject], scale: &Scale, report: &Report) -> Result<(), Erro
 }
 
 impl Subject {
-    fn new(name: String, address: SocketAddr, headers: &'static [&'static str]) -> Self {
-        Self { name, address, headers, samples: Vec::new() }
+    fn new(name: String, address: SocketAddr, pid: i32, headers: &'static [&'static str]) -> Self {
+        Self { name, address, pid, headers, runs: Vec::new() }
     }
 
-    fn runs(&self, which: usize, part: Part) -> Vec<f64> {
-        self.samples[which].iter().map(part).collect()
+    fn run(&self, wrk: &Wrk, connections: u32, seconds: u64) -> Result<Run, Error> {
+        let before = proc::on_processor(self.pid)?;
+        let sample = wrk.run(self.address, "/", self.headers, connections, seconds)?;
+        let time = proc::on_processor(self.pid)?.saturating_sub(before);
+        Ok(Run { wrk: sample, processor: time.as_secs_f64() * 1e6 / sample.answers.max(1.0) })
+    }
+
+    fn values(&self, which: usize, part: Part) -> Vec<f64> {
+        self.runs[which].iter().map(part).collect()
     }
 }
