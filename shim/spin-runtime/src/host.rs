@@ -6,6 +6,7 @@
 //! | [`wasi_2023`] | `wasi:http`, `wasi:io` of 2023-10-18 |
 //! | [`stdio`] | where a guest's stdout and stderr go |
 //! | [`network`] | `allowed_outbound_hosts`, asked on every way out |
+//! | [`fields`] | of `wasi:http/types`, all headers at once |
 //! | [`outbound_http`] | `wasi:http/outgoing-handler@0.2`, `wasi:http/client@0.3` |
 //! | [`variables`] | `fermyon:spin/variables@2.0.0`, `spin:variables/variables@3.0.0`, `wasi:config/store` |
 //! | [`key_value`] | `fermyon:spin/key-value@2.0.0`, `spin:key-value/key-value@3.0.0`, `wasi:keyvalue` |
@@ -13,6 +14,7 @@
 //! | [`absent`] | what SDKs import always though few guests use it, and which is not there |
 
 mod absent;
+mod fields;
 pub(crate) mod key_value;
 mod linker;
 pub(crate) mod network;

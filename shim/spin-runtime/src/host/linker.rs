@@ -3,7 +3,7 @@
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
-use super::{Guest, HostState, absent, key_value, outbound_http, redis, variables, wasi, wasi_2023};
+use super::{Guest, HostState, absent, fields, key_value, outbound_http, redis, variables, wasi, wasi_2023};
 use crate::RuntimeError;
 use crate::engine::Abi;
 
@@ -16,12 +16,14 @@ impl Linker {
         wasi::link(&mut linker)?;
         wasi_2023::link(&mut linker)?;
         outbound_http::link(&mut linker)?;
+        fields::link(&mut linker)?;
         variables::link(&mut linker)?;
         key_value::link(&mut linker)?;
         redis::link(&mut linker)?;
         if abi == Abi::Async {
             wasi::link_async(&mut linker)?;
             outbound_http::link_async(&mut linker)?;
+            fields::link_async(&mut linker)?;
             variables::link_async(&mut linker)?;
             key_value::link_async(&mut linker)?;
             redis::link_async(&mut linker)?;

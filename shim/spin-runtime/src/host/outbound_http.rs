@@ -40,9 +40,9 @@ impl Hooks {
     }
 }
 
-/// What a guest neither sees nor sets: the connection's own. The host it may see, and even choose.
+/// What a guest neither sees nor sets: the connection's own. The host it may see, and even choose. Spin's, most of a short request's, are asked about first.
 fn forbidden(name: &HeaderName) -> bool {
-    name != HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    !name.as_str().starts_with("spin-") && name != HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
 impl WasiHttpHooks for Hooks {

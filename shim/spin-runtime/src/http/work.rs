@@ -78,6 +78,8 @@ impl Work {
     /// Works to the end. None: it took too long and was ended, which is told where all requests are answered already.
     pub(super) async fn supervised(mut self) -> Option<End> {
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
+        // When it last began or answered a request; as most are done in their first turn, no clock is read before.
+        let mut moved = Instant::now();
         poll_fn(move |context| {
             loop {
                 if let Some(end) = self.poll(context) {
@@ -88,14 +90,17 @@ impl Work {
                     break;
                 }
             }
-            let Progress { at, answered } = *self.seat.progress();
-            let Some(deadline) = self.handler.0.timeout.and_then(|limit| at.checked_add(limit)) else { return Poll::Pending };
+            let Some(limit) = self.handler.0.timeout else { return Poll::Pending };
+            if self.seat.moved.swap(false, Relaxed) {
+                moved = Instant::now();
+            }
+            let Some(deadline) = moved.checked_add(limit) else { return Poll::Pending };
             let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if alarm.deadline() != deadline {
                 alarm.as_mut().reset(deadline);
             }
             ready!(alarm.as_mut().poll(context));
-            if answered {
+            if self.seat.answered() {
                 let id = self.handler.0.component.id();
                 report::say(&format!("component \"{id}\" was ended: it worked on for too long after its answer"));
             }
@@ -122,7 +127,7 @@ async fn call(store: &mut Store<HostState>, exports: &wasi_02::Proxy, job: Job, 
         let _nobody_waits = answer.send(response.map_err(Into::into));
     })?;
     exports.wasi_http_incoming_handler().call_handle(store, request, outparam).await?;
-    match seat.progress().answered {
+    match seat.answered() {
         true => Ok(()),
         false => Err(wasmtime::format_err!("guest never invoked `response-outparam::set` method")),
     }
@@ -133,7 +138,10 @@ pub(super) struct Seat {
     taken: Mutex<Taken>,
     /// Whether the pool may give it a job, or has and it is not begun.
     open: AtomicBool,
-    progress: Mutex<Progress>,
+    /// Whether a request was begun or answered that nobody has noticed yet.
+    moved: AtomicBool,
+    /// Whether all requests are answered.
+    answered: AtomicBool,
     /// Whether it has waited since it was last given a job: until then it may be one that only computes.
     waited: AtomicBool,
 }
@@ -144,30 +152,24 @@ struct Taken {
     waker: Option<Waker>,
 }
 
-/// When an instance last began or answered a request, and whether all are answered.
-#[derive(Clone, Copy)]
-struct Progress {
-    at: Instant,
-    answered: bool,
-}
-
 impl Seat {
     fn new() -> Self {
-        let progress = Mutex::new(Progress { at: Instant::now(), answered: false });
-        Self { taken: Mutex::default(), open: AtomicBool::new(false), progress, waited: AtomicBool::new(false) }
+        let [open, moved, answered, waited] = [false; 4].map(AtomicBool::new);
+        Self { taken: Mutex::default(), open, moved, answered, waited }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that a request was begun or answered, after which all are answered or not.
     pub(super) fn note(&self, answered: bool) {
-        *self.progress() = Progress { at: Instant::now(), answered };
+        self.answered.store(answered, Relaxed);
+        self.moved.store(true, Relaxed);
+    }
+
+    fn answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     /// Notes that it may be given a job; whether it could already.
