@@ -1,7 +1,7 @@
 //! HTTP requests into a component: instances, their reuse, their deadlines.
 //!
 //! A request's first turn is its caller's own: the instance runs within [`HttpHandler::handle`], so that a guest which answers without waiting
-//! costs no task and no switch, and its answer is whole when it is handed on. What has more to do goes on as a task.
+//! costs no task and no switch. What has more to do goes on as a task. Either way a short answer is whole when it is handed on.
 //!
 //! | file | what |
 //! |---|---|
@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre};
 pub use wasmtime_wasi_http::{Error as BodyError, WasiBody};
 
-use self::gather::gather;
+use self::gather::Gathering;
 use self::pool::Pool;
 use self::work::{Answered, Instance, Job, Seat, Work};
 use crate::host::HostState;
@@ -133,12 +133,26 @@ impl HttpHandler {
                 return response.map_err(|error| self.explain(&error));
             }
         }
+        // In a box of its own, as in `begin`: most are answered by now.
+        Box::pin(self.later(answer, deadline)).await
+    }
+
+    /// Waits for an answer that does not come in the first turn.
+    async fn later(&self, answer: Answered, deadline: Option<Instant>) -> Result<Response<WasiBody>, HttpError> {
         let response = match deadline {
             None => answer.await,
             Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Ok(Err(ExpirationError.into()))),
         };
         match response {
-            Ok(response) => response.map_err(|error| self.explain(&error)),
+            Ok(Ok(response)) => {
+                let mut gathering = Gathering::new(response);
+                while poll_fn(|context| Poll::Ready(gathering.look(context))).await {
+                    // The guest's among them.
+                    others_turn().await;
+                }
+                Ok(gathering.finish())
+            }
+            Ok(Err(error)) => Err(self.explain(&error)),
             // The instance was ended over this request's time, or over what it has told of.
             Err(Canceled) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 Err(self.explain(&ExpirationError.into()))
@@ -231,11 +245,15 @@ struct FirstTurn {
 fn first_turn(work: &mut Work, answer: &mut Answered, context: &mut Context<'_>) -> FirstTurn {
     let mut end = work.poll(context);
     let response = match answer.try_recv() {
-        Ok(Some(Ok(response))) => Some(Ok(gather(response, context, |context| {
-            if end.is_none() {
-                end = work.poll(context);
+        Ok(Some(Ok(response))) => {
+            let mut gathering = Gathering::new(response);
+            while gathering.look(context) {
+                if end.is_none() {
+                    end = work.poll(context);
+                }
             }
-        }))),
+            Some(Ok(gathering.finish()))
+        }
         Ok(Some(Err(error))) => Some(Err(error)),
         Ok(None) | Err(Canceled) => None,
     };

@@ -18,6 +18,16 @@ const LONGEST: usize = 64 << 10;
 const SMALLEST: usize = 1 << 10;
 /// How often the guest may go on meanwhile: one that computes keeps everything else waiting, each time for a tick.
 const TURNS: u32 = 8;
+/// How often in a row it may bring nothing: because it waits, or because its time was over in the midst of its work.
+const EMPTY_TURNS: u32 = 2;
+
+/// An answer whose body is taken as far as it comes without waiting.
+pub(super) struct Gathering {
+    response: Response<Gathered>,
+    bytes: usize,
+    turns: u32,
+    empty_turns: u32,
+}
 
 /// A body whose beginning is here.
 struct Gathered {
@@ -30,41 +40,45 @@ struct Gathered {
     sized: bool,
 }
 
-/// Takes what there is of the body, lets `work` go on, and looks again, until there is nothing more, or enough.
-pub(super) fn gather(
-    response: Response<WasiBody>,
-    context: &mut Context<'_>,
-    mut work: impl FnMut(&mut Context<'_>),
-) -> Response<WasiBody> {
-    let (parts, mut body) = response.into_parts();
-    let mut gathered =
-        Gathered { frames: VecDeque::new(), rest: None, error: None, sized: !parts.headers.contains_key(CONTENT_LENGTH) };
-    let (mut bytes, mut turns, mut found) = (0, 0, true);
-    let streams = loop {
-        match Pin::new(&mut body).poll_frame(context) {
-            Poll::Ready(None) => break false,
-            Poll::Ready(Some(Err(error))) => {
-                gathered.error = Some(error);
-                break false;
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                found = true;
-                bytes += frame.data_ref().map_or(0, Bytes::len).max(SMALLEST);
-                gathered.frames.push_back(frame);
-                if bytes >= LONGEST {
-                    break true;
+impl Gathering {
+    pub(super) fn new(response: Response<WasiBody>) -> Self {
+        let sized = !response.headers().contains_key(CONTENT_LENGTH);
+        let response = response.map(|body| Gathered { frames: VecDeque::new(), rest: Some(body), error: None, sized });
+        Self { response, bytes: 0, turns: 0, empty_turns: 0 }
+    }
+
+    /// Takes what there is; whether to look again once the guest has gone on: there was neither all nor enough.
+    pub(super) fn look(&mut self, context: &mut Context<'_>) -> bool {
+        let Gathered { frames, rest, error, .. } = self.response.body_mut();
+        let before = frames.len();
+        while let Some(body) = rest {
+            match Pin::new(body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.bytes += frame.data_ref().map_or(0, Bytes::len).max(SMALLEST);
+                    frames.push_back(frame);
+                    if self.bytes >= LONGEST {
+                        return false;
+                    }
+                }
+                Poll::Ready(end) => {
+                    *error = end.and_then(Result::err);
+                    *rest = None;
+                }
+                Poll::Pending => {
+                    let empty = self.turns > 0 && frames.len() == before;
+                    self.empty_turns = if empty { self.empty_turns + 1 } else { 0 };
+                    self.turns += 1;
+                    return self.turns <= TURNS && self.empty_turns < EMPTY_TURNS;
                 }
             }
-            Poll::Pending if found && turns < TURNS => {
-                found = false;
-                turns += 1;
-                work(context);
-            }
-            Poll::Pending => break true,
         }
-    };
-    gathered.rest = streams.then_some(body);
-    Response::from_parts(parts, gathered.boxed_unsync())
+        false
+    }
+
+    /// The answer, whose body goes on where it was left.
+    pub(super) fn finish(self) -> Response<WasiBody> {
+        self.response.map(BodyExt::boxed_unsync)
+    }
 }
 
 impl Gathered {
@@ -128,13 +142,13 @@ mod tests {
         if let Some(length) = length {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        let (mut sender, mut steps) = (Some(sender), steps.iter());
-        let response = gather(response, &mut Context::from_waker(Waker::noop()), |_| {
+        let (mut sender, mut steps, mut gathering) = (Some(sender), steps.iter(), Gathering::new(response));
+        while gathering.look(&mut Context::from_waker(Waker::noop())) {
             if let Some(step) = steps.next() {
                 step(&mut sender);
             }
-        });
-        (response.into_body(), sender)
+        }
+        (gathering.finish().into_body(), sender)
     }
 
     fn send(frame: impl Fn() -> Result<Frame<Bytes>, BodyError>) -> impl Fn(&mut Option<Sent>) {
@@ -164,6 +178,15 @@ mod tests {
         assert_eq!((body.size_hint().exact(), frame(&mut body).into_data().unwrap().len()), (Some(2), 2));
         assert!(body.is_end_stream());
         assert!(matches!(polled(&mut body), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_guest_that_waits_is_not_waited_for_but_one_whose_time_was_over_is() {
+        let (empty, full) = (|_: &mut Option<Sent>| (), send(|| data(3)));
+        let (body, _) = gathered(None, &[&empty, &full, &empty, &end]);
+        assert_eq!(body.size_hint().exact(), Some(3));
+        let (body, _sender) = gathered(None, &[&full, &empty, &empty, &end]);
+        assert_eq!(body.size_hint().exact(), None);
     }
 
     #[test]

@@ -22,6 +22,10 @@ async fn a_short_answer_comes_under_its_length_and_a_long_one_in_pieces() {
             let told = answer.head.contains(&format!("content-length: {length}"));
             assert_eq!((told, answer.head.contains("chunked")), (length < 1000, length >= 1000), "{guest}: {}", answer.head);
         }
+        // Its guest waits first, and answers in a later turn.
+        let late = get(running.address, "/?sleep=20").await;
+        let length = format!("content-length: {}", late.body.len());
+        assert!(late.status == 200 && late.head.contains(&length), "{guest}: {}", late.head);
         let head = request(running.address, "HEAD", "/?stream=5", "", "").await;
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{guest}");
         assert!(!head.head.contains("content-length: 0"), "{guest}: {}", head.head);
