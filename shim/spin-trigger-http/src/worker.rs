@@ -86,6 +86,8 @@ impl Worker {
 
 async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, ending: Ending) {
     let protocol = Arc::new(connection::protocol(&app.settings));
+    // The workers' connections look at it whenever they are woken: each worker has its own, so that they share no line of a cache.
+    let close = ending.close.child_token();
     let mut connections = JoinSet::new();
     let mut coming = true;
     while coming || !connections.is_empty() {
@@ -95,7 +97,7 @@ async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, op
                 Some(Accepted { stream, client, place }) => {
                     let place = Place { open: open.clone(), _permit: place };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    connections.spawn(connection::serve(app.clone(), protocol.clone(), stream, client, ending.close.clone(), place));
+                    connections.spawn(connection::serve(app.clone(), protocol.clone(), stream, client, close.clone(), place));
                 }
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
