@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Peer};
 use crate::app::App;
+use crate::busy_poll::BusyPoll;
 use crate::settings::Settings;
 use crate::watch::{Activity, Verdict, Watched};
 use crate::worker::Place;
@@ -46,11 +47,12 @@ pub(crate) async fn serve(
     stream: TcpStream,
     client: SocketAddr,
     close: CancellationToken,
+    polling: Arc<BusyPoll>,
     _place: Place,
 ) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let activity = Activity::new();
+    let activity = Activity::new(polling);
     let Ok(address) = HeaderValue::try_from(client.to_string()) else { return };
     let peer = Arc::new(Peer { app: app.clone(), client: address, activity: activity.clone() });
     let service = service_fn(move |request| answer::answer(peer.clone(), request));

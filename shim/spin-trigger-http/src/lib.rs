@@ -6,6 +6,7 @@
 mod answer;
 mod app;
 mod body;
+mod busy_poll;
 mod chaining;
 mod config;
 mod connection;

@@ -31,6 +31,9 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long a component may work on a request before 504 is answered and its instance ended; none: as long as it likes.
     pub request_timeout: Option<Duration>,
+    /// How long a worker looks for the next request before it sleeps, while requests come in short intervals; zero: never. While it looks it takes
+    /// processor time that nobody else wants.
+    pub busy_poll: Duration,
     /// How often an instance is used again; none: WASI 0.2 never, WASI 0.3 as its guests expect.
     pub reuse: Option<Reuse>,
     /// For how long at most the server goes on accepting after it was told to drain, because load balancers learn of it late.
@@ -55,6 +58,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
             request_timeout: None,
+            busy_poll: Duration::from_micros(100),
             reuse: None,
             linger: Duration::from_secs(2),
         }

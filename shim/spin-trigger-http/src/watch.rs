@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
+use crate::busy_poll::BusyPoll;
 use crate::settings::Settings;
 
 /// A moment that has not come.
@@ -39,6 +40,8 @@ pub(crate) struct Activity {
     blocked_since: AtomicU64,
     /// The client may be sending what nobody is going to read.
     unread: AtomicBool,
+    /// Those of all connections of its worker.
+    polling: Arc<BusyPoll>,
 }
 
 /// Milliseconds by the clock that costs least to read, twice for each request; it moves with the kernel's ticks, every few milliseconds.
@@ -59,19 +62,21 @@ pub(crate) enum Verdict {
 }
 
 impl Activity {
-    pub fn new() -> Arc<Self> {
+    pub fn new(polling: Arc<BusyPoll>) -> Arc<Self> {
         Arc::new(Self {
             in_work: AtomicUsize::new(0),
             idle_since: AtomicU64::new(now()),
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
             unread: AtomicBool::new(false),
+            polling,
         })
     }
 
     /// Notes that a request's head is complete; the answer holds on to the result.
     pub fn begin(self: &Arc<Self>) -> Request {
         self.in_work.fetch_add(1, Ordering::Relaxed);
+        self.polling.begin();
         self.head_since.store(NEVER, Ordering::Relaxed);
         Request(self.clone())
     }
@@ -126,6 +131,7 @@ impl Drop for Request {
     fn drop(&mut self) {
         self.0.idle_since.store(now(), Ordering::Relaxed);
         self.0.in_work.fetch_sub(1, Ordering::Relaxed);
+        self.0.polling.end();
     }
 }
 
@@ -219,9 +225,13 @@ mod tests {
         Settings { head_timeout: limit, idle_timeout: limit, stall_timeout: limit, ..Settings::default() }
     }
 
+    fn activity() -> Arc<Activity> {
+        Activity::new(Arc::new(BusyPoll::new(Duration::ZERO)))
+    }
+
     #[test]
     fn a_connection_at_work_is_kept_however_long_it_takes() {
-        let activity = Activity::new();
+        let activity = activity();
         let request = activity.begin();
         assert!(matches!(activity.judge(&settings(0)), Verdict::Keep(_)));
         drop(request);
@@ -230,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_connection_without_requests_is_retired() {
-        let activity = Activity::new();
+        let activity = activity();
         assert!(matches!(activity.judge(&settings(60_000)), Verdict::Keep(_)));
         let short = Settings { idle_timeout: Duration::ZERO, ..settings(60_000) };
         assert_eq!(activity.judge(&short), Verdict::Retire);
@@ -238,7 +248,7 @@ mod tests {
 
     #[test]
     fn half_a_head_is_cut_after_its_own_limit() {
-        let activity = Activity::new();
+        let activity = activity();
         activity.read();
         let short = Settings { head_timeout: Duration::ZERO, ..settings(60_000) };
         assert!(matches!(activity.judge(&short), Verdict::Cut(_)));
@@ -248,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_client_that_takes_nothing_is_cut() {
-        let activity = Activity::new();
+        let activity = activity();
         let _request = activity.begin();
         activity.wrote(true);
         let short = Settings { stall_timeout: Duration::ZERO, ..settings(60_000) };
@@ -262,7 +272,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut client, _) = listener.accept().await.unwrap();
-        let mut watched = Watched::new(stream, Activity::new());
+        let mut watched = Watched::new(stream, activity());
         for length in [2, SHORT, SHORT + 1] {
             let pieces = [vec![b'h'; length / 2], vec![b'b'; length - length / 2]];
             let sent = watched.write_vectored(&pieces.each_ref().map(|piece| IoSlice::new(piece))).await.unwrap();

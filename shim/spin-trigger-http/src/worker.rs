@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App};
+use crate::busy_poll::BusyPoll;
 use crate::connection;
 
 /// A connection on its way to a worker; it no longer belongs to the runtime that accepted it.
@@ -84,10 +85,26 @@ impl Worker {
     }
 }
 
-async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, ending: Ending) {
+async fn work(app: Arc<App>, accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, ending: Ending) {
+    let polling = Arc::new(BusyPoll::new(app.settings.busy_poll));
+    tokio::select! {
+        () = serve(app, accepted, open, &ending.close, &polling) => {}
+        never = polling.run() => match never {},
+        () = ending.abort.cancelled() => {}
+    }
+}
+
+/// Serves connections until no more come and none is left.
+async fn serve(
+    app: Arc<App>,
+    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    open: Arc<AtomicUsize>,
+    close: &CancellationToken,
+    polling: &Arc<BusyPoll>,
+) {
     let protocol = Arc::new(connection::protocol(&app.settings));
     // The workers' connections look at it whenever they are woken: each worker has its own, so that they share no line of a cache.
-    let close = ending.close.child_token();
+    let close = close.child_token();
     let mut connections = JoinSet::new();
     let mut coming = true;
     while coming || !connections.is_empty() {
@@ -97,7 +114,8 @@ async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, op
                 Some(Accepted { stream, client, place }) => {
                     let place = Place { open: open.clone(), _permit: place };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    connections.spawn(connection::serve(app.clone(), protocol.clone(), stream, client, close.clone(), place));
+                    let (app, protocol, close, polling) = (app.clone(), protocol.clone(), close.clone(), polling.clone());
+                    connections.spawn(connection::serve(app, protocol, stream, client, close, polling, place));
                 }
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
@@ -105,7 +123,6 @@ async fn work(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, op
                     log::error!("a connection ended in a fault of the host: {error}");
                 }
             }
-            () = ending.abort.cancelled() => return,
         }
     }
 }

@@ -188,6 +188,34 @@ fn a_trap_is_a_500_with_the_trap_on_stderr_and_the_next_request_is_fine() {
     assert!(task.said().contains("unreachable"), "{}", task.said());
 }
 
+/// How often the threads of a process that serve HTTP have gone to sleep.
+fn sleeps(pid: i32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+    let status = threads.map(|thread| fs::read_to_string(thread.path().join("status")).expect("its threads stay"));
+    let serving = status.filter(|status| status.starts_with("Name:\thttp-"));
+    let sleeps = serving
+        .map(|status| status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()));
+    sleeps.map(|count| count.expect("the kernel counts")).sum()
+}
+
+#[test]
+fn a_worker_stays_awake_between_requests_that_come_soon_unless_told_not_to() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/awake:1"));
+    let slept = |id: &str, microseconds: u32| {
+        let busy_poll = format!("SPIN_HTTP_BUSY_POLL_US={microseconds}");
+        let task = containerd.run(id, "test.local/awake:1", &["--env", &busy_poll, "--env", "SPIN_WORKERS=2"]);
+        let ask = |times: u64| (0..times).for_each(|_| assert_eq!(task.get("/").status, 200));
+        ask(3);
+        let before = sleeps(task.pid());
+        ask(100);
+        sleeps(task.pid()) - before
+    };
+    assert!(slept("asleep", 0) >= 100);
+    let awake = slept("awake", 1_000_000);
+    assert!(awake < 20, "it slept {awake} times");
+}
+
 #[test]
 fn thirty_replicas_started_at_once_all_answer() {
     let containerd = Containerd::v2();

@@ -159,6 +159,7 @@ fn http_settings(settings: &Settings) -> spin_trigger_http::Settings {
         listen: settings.listen,
         workers: settings.workers,
         request_timeout: settings.request_timeout,
+        busy_poll: settings.busy_poll,
         reuse: settings.reuse.map(|requests| Reuse { requests, ..Reuse::default() }),
         linger: settings.linger.unwrap_or(defaults.linger),
         ..defaults

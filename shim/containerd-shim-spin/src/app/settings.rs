@@ -1,6 +1,7 @@
 //! The process's environment, read once.
 
 use std::ffi::OsString;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -19,6 +20,9 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
     /// `SPIN_HTTP_INSTANCE_REUSE`: how many requests an instance answers before it is dropped; as its kind expects.
     pub reuse: Option<usize>,
+    /// `SPIN_HTTP_BUSY_POLL_US`: microseconds for which a worker looks for the next request before it sleeps, at most a second; 0 where the container's
+    /// quota of processors is less than one for each worker, 100 otherwise.
+    pub busy_poll: Duration,
     /// `SPIN_HTTP_LINGER`: seconds for which a port stays open after SIGTERM, because load balancers learn of it late; 2.
     pub linger: Option<Duration>,
     /// `SPIN_REDIS_MAX_MESSAGES`: messages in work at once.
@@ -46,12 +50,14 @@ impl Settings {
         let env: Vec<(String, String)> =
             env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         let env = Environment(env);
+        let workers = env.value("SPIN_WORKERS", "a number above 0")?.map_or_else(|| workers(cpus), NonZeroUsize::get);
         Ok(Self {
             listen: env
                 .value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?
                 .unwrap_or(([0, 0, 0, 0], 80).into()),
             request_timeout: env.seconds("SPIN_HTTP_REQUEST_TIMEOUT")?,
             reuse: env.value("SPIN_HTTP_INSTANCE_REUSE", "a number")?,
+            busy_poll: env.microseconds("SPIN_HTTP_BUSY_POLL_US")?.unwrap_or_else(|| busy_poll(cpus, workers)),
             linger: env.seconds("SPIN_HTTP_LINGER")?,
             max_messages: env.value("SPIN_REDIS_MAX_MESSAGES", "a number above 0")?,
             message_timeout: env.seconds("SPIN_REDIS_MESSAGE_TIMEOUT")?,
@@ -59,7 +65,7 @@ impl Settings {
             max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(EngineSettings::default().max_instances),
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes")?,
             pooling: env.value::<u8>("SPIN_WASMTIME_POOLING", "0 or 1")?.unwrap_or(1) != 0,
-            workers: env.value("SPIN_WORKERS", "a number above 0")?.map_or_else(|| workers(cpus), NonZeroUsize::get),
+            workers,
             env: env.0,
         })
     }
@@ -72,6 +78,14 @@ pub fn workers(cpus: Option<f64>) -> usize {
     cpus.map_or(there_are, |cpus| cpus.ceil() as usize).clamp(1, there_are)
 }
 
+/// A worker that may be stopped in the midst of its work, its quota being spent, spends none of it on looking.
+fn busy_poll(cpus: Option<f64>, workers: usize) -> Duration {
+    match cpus.is_none_or(|cpus| cpus >= workers as f64) {
+        true => spin_trigger_http::Settings::default().busy_poll,
+        false => Duration::ZERO,
+    }
+}
+
 struct Environment(Vec<(String, String)>);
 
 impl Environment {
@@ -79,18 +93,27 @@ impl Environment {
     fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
         let text = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
         let Some(text) = text else { return Ok(None) };
-        let bad =
-            |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {text:?}, but must be {expected}"));
-        text.parse().map(Some).map_err(bad)
+        text.parse().map(Some).map_err(|_| bad(name, &text, expected))
+    }
+
+    fn microseconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        let expected = "a number of microseconds, at most a million";
+        let Some(number) = self.value::<u64>(name, expected)? else { return Ok(None) };
+        match number <= 1_000_000 {
+            true => Ok(Some(Duration::from_micros(number))),
+            false => Err(bad(name, &number, expected)),
+        }
     }
 
     fn seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
         let expected = "a number of seconds";
         let Some(seconds) = self.value::<f64>(name, expected)? else { return Ok(None) };
-        let bad =
-            |_| Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {seconds}, but must be {expected}"));
-        Duration::try_from_secs_f64(seconds).map(Some).map_err(bad)
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| bad(name, &seconds, expected))
     }
+}
+
+fn bad(name: &str, value: &dyn Debug, expected: &str) -> Failure {
+    Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {value:?}, but must be {expected}"))
 }
 
 #[cfg(test)]
@@ -117,8 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_looks_for_requests_unless_its_quota_is_short_or_it_is_told_otherwise() {
+        let busy_poll = |cpus, env: &[(&str, &str)]| {
+            let env = env.iter().map(|(name, value)| (name.into(), value.into()));
+            Settings::read(env, cpus).expect("good values").busy_poll.as_micros()
+        };
+        assert_eq!([None, Some(1.0), Some(0.5)].map(|cpus| busy_poll(cpus, &[])), [100, 100, 0]);
+        assert_eq!(busy_poll(Some(1.0), &[("SPIN_WORKERS", "2")]), 0);
+        assert_eq!([None, Some(0.5)].map(|cpus| busy_poll(cpus, &[("SPIN_HTTP_BUSY_POLL_US", "30")])), [30, 30]);
+    }
+
+    #[test]
     fn a_bad_value_is_named_with_its_variable() {
-        for (name, value) in [("SPIN_HTTP_LISTEN_ADDR", "80"), ("SPIN_SHUTDOWN_GRACE", "-1"), ("SPIN_REDIS_MAX_MESSAGES", "0")] {
+        let bad = [
+            ("SPIN_HTTP_LISTEN_ADDR", "80"),
+            ("SPIN_SHUTDOWN_GRACE", "-1"),
+            ("SPIN_REDIS_MAX_MESSAGES", "0"),
+            ("SPIN_HTTP_BUSY_POLL_US", "1000001"),
+        ];
+        for (name, value) in bad {
             let failure = read(&[(name, value)]).expect_err("refused");
             assert_eq!(failure.code, 66);
             assert!(failure.message.contains(name) && failure.message.contains(value), "{failure}");
