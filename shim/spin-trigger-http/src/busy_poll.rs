@@ -2,7 +2,8 @@
 //!
 //! To sleep and to be woken takes a processor longer than a short request does, and clients that wait for each answer before they ask again make a worker
 //! sleep once for each. A worker that has nothing in work therefore looks again and again, without waiting, for a bounded time, and lets every other thread
-//! that wants its processor go first. It does so only while that pays: requests have been coming so soon that they are awaited.
+//! that wants its processor go first. It does so only while that pays: requests have been coming so soon that they are awaited, and one at a time, for a
+//! sleep that several share costs each of them little.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,9 +24,10 @@ pub(crate) struct BusyPoll {
     /// How long to look; zero: never.
     longest: Duration,
     made: Instant,
-    /// Requests that ever began, and those that were done.
+    /// Requests that ever began, those that were done, and how many that were when it was last idle.
     begun: AtomicU64,
     done: AtomicU64,
+    done_before: AtomicU64,
     /// Since when nothing is in work, in nanoseconds after it was made.
     idle_since: AtomicU64,
     /// Whether the last pause was short.
@@ -35,9 +37,9 @@ pub(crate) struct BusyPoll {
 
 impl BusyPoll {
     pub fn new(longest: Duration) -> Self {
-        let [begun, done] = [0; 2].map(AtomicU64::new);
+        let [begun, done, done_before] = [0; 3].map(AtomicU64::new);
         let (idle_since, soon) = (AtomicU64::new(NEVER), AtomicBool::new(false));
-        Self { longest, made: Instant::now(), begun, done, idle_since, soon, idle: Notify::new() }
+        Self { longest, made: Instant::now(), begun, done, done_before, idle_since, soon, idle: Notify::new() }
     }
 
     fn now(&self) -> u64 {
@@ -70,7 +72,8 @@ impl BusyPoll {
         self.done.store(done, Relaxed);
         if done == self.begun.load(Relaxed) {
             self.idle_since.store(self.now(), Relaxed);
-            if self.soon.load(Relaxed) {
+            let alone = done == self.done_before.swap(done, Relaxed) + 1;
+            if alone && self.soon.load(Relaxed) {
                 self.idle.notify_one();
             }
         }
@@ -140,15 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_where_the_last_pause_was_short_and_nothing_is_in_work() {
+    fn it_looks_where_the_last_pause_was_short_and_requests_come_one_at_a_time() {
         let polling = BusyPoll::new(LONG);
         polling.begin();
         polling.end();
         assert!(!told(&polling), "after the first request nobody knows");
         polling.begin();
+        assert!(!told(&polling), "one is in work");
+        polling.end();
+        assert!(told(&polling));
+        polling.begin();
         polling.begin();
         polling.end();
-        assert!(!told(&polling), "one is in work");
+        polling.end();
+        assert!(!told(&polling), "two shared its last sleep");
+        polling.begin();
         polling.end();
         assert!(told(&polling));
     }
