@@ -1,7 +1,7 @@
 //! The process's environment, read once.
 
 use std::ffi::OsString;
-use std::fmt::Debug;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -93,7 +93,7 @@ impl Environment {
     fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
         let text = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
         let Some(text) = text else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| bad(name, &text, expected))
+        text.parse().map(Some).map_err(|_| bad(name, format_args!("{text:?}"), expected))
     }
 
     fn microseconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
@@ -101,19 +101,19 @@ impl Environment {
         let Some(number) = self.value::<u64>(name, expected)? else { return Ok(None) };
         match number <= 1_000_000 {
             true => Ok(Some(Duration::from_micros(number))),
-            false => Err(bad(name, &number, expected)),
+            false => Err(bad(name, number, expected)),
         }
     }
 
     fn seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
         let expected = "a number of seconds";
         let Some(seconds) = self.value::<f64>(name, expected)? else { return Ok(None) };
-        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| bad(name, &seconds, expected))
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| bad(name, seconds, expected))
     }
 }
 
-fn bad(name: &str, value: &dyn Debug, expected: &str) -> Failure {
-    Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {value:?}, but must be {expected}"))
+fn bad(name: &str, value: impl Display, expected: &str) -> Failure {
+    Failure::new(Failure::CONFIGURATION, format!("environment variable {name} is {value}, but must be {expected}"))
 }
 
 #[cfg(test)]
