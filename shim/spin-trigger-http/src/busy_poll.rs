@@ -24,22 +24,21 @@ pub(crate) struct BusyPoll {
     /// How long to look; zero: never.
     longest: Duration,
     made: Instant,
-    /// Requests that ever began, those that were done, and how many that were when it was last idle.
+    /// Requests that ever began, and those that were done.
     begun: AtomicU64,
     done: AtomicU64,
-    done_before: AtomicU64,
     /// Since when nothing is in work, in nanoseconds after it was made.
     idle_since: AtomicU64,
-    /// Whether the last pause was short.
+    /// Whether the last pause was short, and one request alone has come since.
     soon: AtomicBool,
     idle: Notify,
 }
 
 impl BusyPoll {
     pub fn new(longest: Duration) -> Self {
-        let [begun, done, done_before] = [0; 3].map(AtomicU64::new);
+        let [begun, done] = [0; 2].map(AtomicU64::new);
         let (idle_since, soon) = (AtomicU64::new(NEVER), AtomicBool::new(false));
-        Self { longest, made: Instant::now(), begun, done, done_before, idle_since, soon, idle: Notify::new() }
+        Self { longest, made: Instant::now(), begun, done, idle_since, soon, idle: Notify::new() }
     }
 
     fn now(&self) -> u64 {
@@ -52,8 +51,9 @@ impl BusyPoll {
             return;
         }
         self.begun.store(self.begun.load(Relaxed) + 1, Relaxed);
-        if self.idle_since.load(Relaxed) != NEVER {
-            self.end_pause(self.now());
+        match self.idle_since.load(Relaxed) {
+            NEVER => self.soon.store(false, Relaxed),
+            _ => self.end_pause(self.now()),
         }
     }
 
@@ -72,8 +72,7 @@ impl BusyPoll {
         self.done.store(done, Relaxed);
         if done == self.begun.load(Relaxed) {
             self.idle_since.store(self.now(), Relaxed);
-            let alone = done == self.done_before.swap(done, Relaxed) + 1;
-            if alone && self.soon.load(Relaxed) {
+            if self.soon.load(Relaxed) {
                 self.idle.notify_one();
             }
         }
