@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use harness::process::{command_line, parent, pids};
+use harness::process::{self, command_line, parent, pids};
 
 use crate::error::Error;
 
@@ -65,9 +65,8 @@ pub fn pss<'a>(pids: impl IntoIterator<Item = &'a i32>) -> Result<f64, Error> {
 
 /// How often the threads of a process have gone to sleep by themselves, which is as often as they were woken.
 pub fn switches(pid: i32) -> Result<f64, Error> {
-    // A thread may end while the others are read.
-    let count = |thread: &PathBuf| number(thread.join("status"), "voluntary_ctxt_switches:").unwrap_or_default();
-    Ok(threads(pid)?.iter().map(count).sum())
+    let threads = process::switches(pid).map_err(Error::io(format!("/proc/{pid}/task")))?;
+    Ok(threads.iter().map(|(_, count)| *count as f64).sum())
 }
 
 /// How long the threads of a process, those that it has now, were on a processor.

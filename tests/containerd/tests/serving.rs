@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use harness::app::{cached, digest, wasm};
+use harness::process::switches;
 use harness::{Containerd, SpinApp, wait_for};
 
 #[test]
@@ -188,15 +189,10 @@ fn a_trap_is_a_500_with_the_trap_on_stderr_and_the_next_request_is_fine() {
     assert!(task.said().contains("unreachable"), "{}", task.said());
 }
 
-/// How often the threads of a process that serve HTTP have gone to sleep.
-fn sleeps(pid: i32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
-    // Others may end meanwhile.
-    let status = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
-    let serving = status.filter(|status| status.starts_with("Name:\thttp-"));
-    let sleeps = serving
-        .map(|status| status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()));
-    sleeps.map(|count| count.expect("the kernel counts")).sum()
+/// How often those threads of a process that serve HTTP have waited.
+fn waits(pid: i32) -> u64 {
+    let threads = switches(pid).expect("it runs");
+    threads.iter().filter(|(name, _)| name.starts_with("http-")).map(|(_, count)| count).sum()
 }
 
 #[test]
@@ -208,9 +204,9 @@ fn a_worker_stays_awake_between_requests_that_come_soon_unless_told_not_to() {
         let task = containerd.run(id, "test.local/awake:1", &["--env", &busy_poll, "--env", "SPIN_WORKERS=2"]);
         let ask = |times: u64| (0..times).for_each(|_| assert_eq!(task.get("/").status, 200));
         ask(3);
-        let before = sleeps(task.pid());
+        let before = waits(task.pid());
         ask(100);
-        sleeps(task.pid()) - before
+        waits(task.pid()) - before
     };
     assert!(slept("asleep", 0) >= 100);
     let awake = slept("awake", 1_000_000);

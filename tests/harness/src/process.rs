@@ -1,6 +1,7 @@
 //! A program a test runs beside itself, ended by its id when the value is dropped.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -64,6 +65,19 @@ fn parent_in(stat: &str) -> Option<i32> {
 /// The arguments of a process, a zero after each; empty where it has ended.
 pub fn command_line(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Each thread of a process by name, and how often it has given up its processor to wait, which is as often as it was woken. Without threads that end
+/// while the others are read.
+pub fn switches(pid: i32) -> io::Result<Vec<(String, u64)>> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
+    let status = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+    Ok(status.filter_map(|status| switches_in(&status)).collect())
+}
+
+fn switches_in(status: &str) -> Option<(String, u64)> {
+    let value = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some((value("Name:")?.to_owned(), value("voluntary_ctxt_switches:")?.parse().ok()?))
 }
 
 /// Runs a command to its end; its standard output, or a panic with all it said.
