@@ -1,6 +1,8 @@
 //! `throughput`: one page, over and over, from 1 to 512 connections.
 
 use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
 
 use harness::SpinApp;
 
@@ -42,6 +44,8 @@ const SPINS_HEADERS: [&str; 7] = [
     "spin-client-addr: 127.0.0.1:50001",
 ];
 const NATIVE: &str = "native server";
+/// After each run: a server may still be closing its connections, whose time would be the next one's.
+const AFTERMATH: Duration = Duration::from_millis(300);
 
 /// What one run gave.
 struct Run {
@@ -96,19 +100,26 @@ pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Resul
 
 fn run(subjects: &mut [Subject], scale: &Scale, report: &Report) -> Result<(), Error> {
     let wrk = Wrk::new()?;
-    for subject in &*subjects {
+    for subject in &mut *subjects {
+        subject.runs.resize_with(scale.connections.len(), Vec::new);
         // Not counted: whatever is slower at first.
         subject.run(&wrk, 32, 1)?;
     }
+    let mut order: Vec<&mut Subject> = subjects.iter_mut().collect();
     for round in 1..=scale.rounds {
         for (which, connections) in scale.connections.iter().enumerate() {
             report.step(&format!("throughput: {connections} connections, round {round} of {}", scale.rounds))?;
-            for subject in &mut *subjects {
+            if let Some(first) = order.first() {
+                // Not counted: it alone would come after another number of connections.
+                first.run(&wrk, *connections, 1)?;
+            }
+            for subject in &mut order {
                 let run = subject.run(&wrk, *connections, scale.wrk_seconds)?;
-                subject.runs.resize_with(scale.connections.len(), Vec::new);
                 subject.runs[which].push(run);
             }
         }
+        // There and back, so that nobody always comes after the same other.
+        order.reverse();
     }
     Ok(())
 }
@@ -159,6 +170,7 @@ impl Subject {
         let before = proc::on_processor(self.pid)?;
         let sample = wrk.run(self.address, "/", self.headers, connections, seconds)?;
         let time = proc::on_processor(self.pid)?.saturating_sub(before);
+        sleep(AFTERMATH);
         Ok(Run { wrk: sample, processor: time.as_secs_f64() * 1e6 / sample.answers.max(1.0) })
     }
 
