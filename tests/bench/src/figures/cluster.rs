@@ -25,6 +25,8 @@ use crate::scale::Scale;
 const PATIENCE: u64 = 300;
 /// After the last pod is ready, until the pods count as idle.
 const SETTLING: Duration = Duration::from_secs(3);
+/// Before a watch that ended is begun anew.
+const AGAIN: Duration = Duration::from_millis(500);
 /// One line for each change of a pod.
 const LINE: &str = "jsonpath={.metadata.name} {.status.conditions[?(@.type=='Ready')].status}{'\\n'}";
 
@@ -106,9 +108,8 @@ impl App {
 
     /// From the moment the first new pod was there until all of them were ready.
     fn scale_up(&self, namespace: &Namespace, replicas: usize) -> Result<Duration, Error> {
-        let mut watch = Watch::start(namespace, self.name);
-        // The pod that is there already shows that the watch stands.
-        watch.until_ready(self.name, 1)?;
+        let arguments = ["get", "pods", "--watch", "-l", &format!("app={}", self.name), "-o", LINE];
+        let mut watch = Watch::standing(self.name, || kubectl(&[&["-n", namespace.name()], &arguments[..]].concat()))?;
         self.scale(namespace, replicas);
         watch.until_ready(self.name, replicas)
     }
@@ -151,9 +152,16 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(namespace: &Namespace, app: &str) -> Self {
-        let arguments = ["get", "pods", "--watch", "-l", &format!("app={app}"), "-o", LINE];
-        Self::over(kubectl(&[&["-n", namespace.name()], &arguments[..]].concat()))
+    /// One that the pod which is there already has shown to stand. A server that has just started may end the first ones.
+    fn standing(app: &'static str, command: impl Fn() -> Command) -> Result<Self, Error> {
+        let deadline = Instant::now() + Duration::from_secs(PATIENCE);
+        loop {
+            let mut watch = Self::over(command());
+            match watch.until_ready(app, 1) {
+                Err(Error::Failed { .. }) if Instant::now() < deadline => sleep(AGAIN),
+                result => return result.map(|_| watch),
+            }
+        }
     }
 
     fn over(mut command: Command) -> Self {
@@ -207,11 +215,23 @@ impl Drop for Watch {
 mod tests {
     use super::*;
 
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_watch_that_ends_before_it_stands_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("cd {}; mkdir first && exit 1; echo one True; echo two True; exec sleep 60", dir.path().display());
+        let mut watch = Watch::standing("app", || shell(&script)).unwrap();
+        watch.until_ready("app", 2).unwrap();
+    }
+
     #[test]
     fn a_watch_that_ended_is_told_from_pods_that_take_too_long() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo one True; exit 3"]);
-        let error = Watch::over(command).until_ready("app", 2).unwrap_err();
+        let error = Watch::over(shell("echo one True; exit 3")).until_ready("app", 2).unwrap_err();
         assert_eq!(error.to_string(), "kubectl get --watch failed: exit status: 3");
     }
 }
