@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test check bench shim images node-image publish
+.PHONY: help up down kubeconfig test check bench profile shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ check: ## formatting, lints, licences, shell
 
 bench: ## measure it beside its peers, into target/bench/ (QUICK=1, FIGURES="start memory")
 	@scripts/bench.sh $(if $(QUICK),--quick) $(FIGURES)
+
+profile: ## count anew what the shim is optimised by (an hour; for a new compiler, engine or way of a request)
+	@scripts/profile.sh
 
 shim: ## the shim, into dist/
 	@scripts/shim.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes shim/profile-RUSTC.profdata.xz anew, by which scripts/shim.sh has the shim optimised: builds an instrumented shim, gives it work (tests/bench, `train`)
-# and keeps what it counted. Half an hour on two cores; needs root, as containerd does, and LLVM's llvm-profdata, of the compiler's version or newer.
+# and keeps what it counted. An hour on two cores; needs root, as containerd does, and LLVM's llvm-profdata, of the compiler's version or newer.
 # Worth it after a change of the compiler, of wasmtime, or of what a request or a start passes through. Usage: scripts/profile.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
