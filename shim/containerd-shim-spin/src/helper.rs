@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use pathrs::procfs::ProcfsHandle;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use spin_runtime::precompile;
@@ -34,6 +35,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
 pub fn work(link: &Link) {
     // What most orders need, and what may be done before there is one.
     precompile::compatibility();
+    // libcontainer's handle, kept by its library: the processes it copies from this one have it then. Where it can't be had, they will say so.
+    drop(ProcfsHandle::new());
     let program = create::own_program();
     let done = match link.order() {
         Ok(Some(order)) => program.context("opening our own program").and_then(|program| carry_out(&order, program, link)),

@@ -12,7 +12,6 @@ use rustix::fs::CWD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, setpriority_process, waitpid};
-use rustix::thread::sched_yield;
 use tokio::io::unix::AsyncFd;
 
 /// The kernel's flag for clone3 (linux/sched.h), larger than the integer that the C library has flags in.
@@ -143,7 +142,6 @@ pub fn wait_for(child: u32) {
 pub fn give_way() {
     const LAST: i32 = 19;
     let _only_faster = setpriority_process(None, LAST);
-    sched_yield();
 }
 
 /// Ends this process, a copy, and leaves everything to the one it was copied from.

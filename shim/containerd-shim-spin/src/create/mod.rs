@@ -28,7 +28,7 @@ pub use spin::own_program;
 
 use classify::{Kind, classify};
 use prepare::Source;
-use spin::Spin;
+use spin::{Execution, Spin};
 
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::{self, Cgroup};
@@ -55,31 +55,35 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         Kind::PlainSpin(root) => Some(prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec)),
         Kind::Neither(command) => Some(prepare::artifact(request, &command, &spec)),
     };
-    if let Some(cgroup) = cgroup {
-        let _libcontainer_will = cgroup.enter();
-    }
-    let pid = match prepared {
+    // Where it can't be entered, libcontainer moves its process there.
+    let entered = cgroup.filter(|cgroup| cgroup.enter().is_ok());
+    let (pid, execution) = match prepared {
         None => {
             if let Some(process) = spec.process() {
                 rootfs::make_working_directory(&root, process.cwd())?;
             }
-            build(bundle, request, &spec, Native::new(link)?)?
+            (build(bundle, request, &spec, Native::new(link)?)?, None)
         }
         Some(prepared) => {
             spin::fit(&mut spec);
             let executor = Spin::new(prepared, program, &spec, link)?;
-            build(bundle, request, &spec, executor)?
+            let execution = Execution::of(executor.clone()).context("making a pipe")?;
+            (build(bundle, request, &spec, executor)?, Some(execution))
         }
     };
-    let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
+    let cgroup = match entered {
+        Some(cgroup) => cgroup,
+        None => Cgroup::of_process(pid).context("finding the container's cgroup")?,
+    };
     if let Some(dir) = cgroup.unified_dir() {
         devices::restrict(dir, device_rules(&spec))?;
     }
     link.send(&Report::Created { pid, workload, cgroup });
-    if workload == Workload::Spin {
+    if let (Workload::Spin, Some(execution)) = (workload, execution) {
         // The app gets ready meanwhile, and waits for the start by itself.
         bundle::release(bundle, &request.id).context("executing the app")?;
         sys::give_way();
+        execution.wait();
     }
     Ok(())
 }

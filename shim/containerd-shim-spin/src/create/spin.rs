@@ -1,6 +1,7 @@
 //! Runs our own program as the container's process: the app.
 
 use std::ffi::{CString, OsString};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,31 @@ fn c_variable(name: OsString, value: OsString) -> Option<CString> {
     text.push(b'=');
     text.extend(value.into_vec());
     CString::new(text).ok()
+}
+
+/// The execution of the app, which closes what is not for the app.
+///
+/// Who closes a detached mount last waits until the kernel has taken it apart. The app's program is one and so is libcontainer's handle of procfs: the helper,
+/// whom nobody waits for any more, keeps both until the app's process has let go of them.
+pub struct Execution {
+    _kept: Spin,
+    done: PipeReader,
+    pending: PipeWriter,
+}
+
+impl Execution {
+    /// By a process that is still to be copied from this one.
+    pub fn of(app: Spin) -> std::io::Result<Self> {
+        let (done, pending) = std::io::pipe()?;
+        Ok(Self { _kept: app, done, pending })
+    }
+
+    /// Waits until no other process is left that could execute the app.
+    pub fn wait(self) {
+        let Self { _kept, mut done, pending } = self;
+        drop(pending);
+        let _end = done.read(&mut [0]);
+    }
 }
 
 /// Our own program, in a form through which whoever finds it under `/proc/PID/exe` can't write to the node's file. To be had in the mount namespace
