@@ -67,7 +67,7 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         Some(prepared) => {
             spin::fit(&mut spec);
             let executor = Spin::new(prepared, program, &spec, link)?;
-            let execution = Execution::of(executor.clone()).context("making a pipe")?;
+            let execution = Execution::expected(executor.clone()).context("making a pipe")?;
             (build(bundle, request, &spec, executor)?, Some(execution))
         }
     };

@@ -96,24 +96,25 @@ fn c_variable(name: OsString, value: OsString) -> Option<CString> {
 ///
 /// Who closes a detached mount last waits until the kernel has taken it apart. The app's program is one and so is libcontainer's handle of procfs: the helper,
 /// whom nobody waits for any more, keeps both until the app's process has let go of them.
-pub struct Execution {
-    _kept: Spin,
+pub struct Execution<Kept> {
+    kept: Kept,
     done: PipeReader,
     pending: PipeWriter,
 }
 
-impl Execution {
+impl<Kept> Execution<Kept> {
     /// By a process that is still to be copied from this one.
-    pub fn of(app: Spin) -> std::io::Result<Self> {
+    pub fn expected(kept: Kept) -> std::io::Result<Self> {
         let (done, pending) = std::io::pipe()?;
-        Ok(Self { _kept: app, done, pending })
+        Ok(Self { kept, done, pending })
     }
 
     /// Waits until no other process is left that could execute the app.
     pub fn wait(self) {
-        let Self { _kept, mut done, pending } = self;
+        let Self { kept, mut done, pending } = self;
         drop(pending);
         let _end = done.read(&mut [0]);
+        drop(kept);
     }
 }
 
@@ -135,4 +136,22 @@ fn termination_log(spec: &Spec) -> PathBuf {
         parent.zip(directory.as_ref()).is_some_and(|(parent, directory)| parent.ends_with(directory))
     });
     found.map_or_else(|| PathBuf::from("/dev/termination-log"), |mount| mount.destination().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_execution_closes_is_kept_until_nobody_is_left_to_execute() {
+        let kept = Arc::new(());
+        let execution = Execution::expected(kept.clone()).expect("a pipe");
+        let copy = execution.pending.try_clone().expect("a copy");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| execution.wait());
+            assert_eq!((Arc::strong_count(&kept), waiting.is_finished()), (2, false));
+            drop(copy);
+        });
+        assert_eq!(Arc::strong_count(&kept), 1);
+    }
 }
