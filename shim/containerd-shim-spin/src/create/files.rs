@@ -58,19 +58,20 @@ impl Trees {
 
     /// Removes the trees that nobody has used for so long, and nobody uses.
     pub fn prune(&self, max_age: Duration) {
-        for path in older(&self.0, max_age) {
+        for path in unused(&self.0, max_age) {
             // Another pruner, or a pod that has just come: then it stays.
             let _still_there = remove(&path);
         }
     }
 }
 
-/// What in a directory was last changed longer ago.
-pub fn older(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
+/// What in a directory was neither written nor read for longer.
+pub fn unused(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(move |path| {
-        let changed = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        changed.and_then(|changed| SystemTime::now().duration_since(changed).ok()).is_some_and(|age| age > max_age)
+        // Of readings most file systems note one a day, some none.
+        let used = fs::metadata(path).and_then(|meta| Ok(meta.modified()?.max(meta.accessed()?))).ok();
+        used.and_then(|used| SystemTime::now().duration_since(used).ok()).is_some_and(|age| age > max_age)
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spin_oci::Digest;
 
-use super::files::older;
+use super::files::unused;
 
 /// The notes in one directory, which must be below one that nobody but this user can write.
 pub struct Notes(PathBuf);
@@ -35,9 +35,9 @@ impl Notes {
         Ok(())
     }
 
-    /// Removes the notes that are older.
+    /// Removes the notes that nobody has used for longer.
     pub fn prune(&self, max_age: Duration) {
-        for note in older(&self.0, max_age) {
+        for note in unused(&self.0, max_age) {
             let _gone_already = fs::remove_file(note);
         }
     }
@@ -49,6 +49,9 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::FileTimes;
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -63,13 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn old_notes_are_forgotten() {
+    fn notes_that_nobody_uses_are_forgotten() {
         let dir = tempfile::tempdir().expect("a directory");
         let (notes, about) = (Notes::at(dir.path().to_owned()), Digest::of(b"this"));
         notes.write(&about, b"noted").expect("written");
-        notes.prune(Duration::from_secs(3600));
-        assert!(notes.read(&about, 10).is_some());
-        notes.prune(Duration::ZERO);
-        assert_eq!(notes.read(&about, 10), None);
+        let (hour, now) = (Duration::from_secs(3600), SystemTime::now());
+        let used = |accessed| {
+            let file = File::open(notes.path(&about)).expect("the note");
+            file.set_times(FileTimes::new().set_accessed(accessed).set_modified(now - 3 * hour)).expect("times");
+            notes.prune(2 * hour);
+            notes.path(&about).exists()
+        };
+        assert!(used(now - hour), "written long ago, and used since");
+        assert!(!used(now - 3 * hour));
     }
 }
