@@ -25,8 +25,6 @@ use crate::scale::Scale;
 const PATIENCE: u64 = 300;
 /// After the last pod is ready, until the pods count as idle.
 const SETTLING: Duration = Duration::from_secs(3);
-/// Before a watch that ended is begun anew.
-const AGAIN: Duration = Duration::from_millis(500);
 /// One line for each change of a pod.
 const LINE: &str = "jsonpath={.metadata.name} {.status.conditions[?(@.type=='Ready')].status}{'\\n'}";
 
@@ -109,7 +107,7 @@ impl App {
     /// From the moment the first new pod was there until all of them were ready.
     fn scale_up(&self, namespace: &Namespace, replicas: usize) -> Result<Duration, Error> {
         let arguments = ["get", "pods", "--watch", "-l", &format!("app={}", self.name), "-o", LINE];
-        let mut watch = Watch::standing(self.name, || kubectl(&[&["-n", namespace.name()], &arguments[..]].concat()))?;
+        let mut watch = Watch::standing(self.name, || kubectl(&[&["-n", namespace.name()], &arguments[..]].concat()));
         self.scale(namespace, replicas);
         watch.until_ready(self.name, replicas)
     }
@@ -153,15 +151,11 @@ struct Watch {
 
 impl Watch {
     /// One that the pod which is there already has shown to stand. A server that has just started may end the first ones.
-    fn standing(app: &'static str, command: impl Fn() -> Command) -> Result<Self, Error> {
-        let deadline = Instant::now() + Duration::from_secs(PATIENCE);
-        loop {
+    fn standing(app: &'static str, command: impl Fn() -> Command) -> Self {
+        wait_for("a watch to stand", PATIENCE, || {
             let mut watch = Self::over(command());
-            match watch.until_ready(app, 1) {
-                Err(Error::Failed { .. }) if Instant::now() < deadline => sleep(AGAIN),
-                result => return result.map(|_| watch),
-            }
-        }
+            watch.until_ready(app, 1).map(|_| watch)
+        })
     }
 
     fn over(mut command: Command) -> Self {
@@ -225,7 +219,7 @@ mod tests {
     fn a_watch_that_ends_before_it_stands_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let script = format!("cd {}; mkdir first && exit 1; echo one True; echo two True; exec sleep 60", dir.path().display());
-        let mut watch = Watch::standing("app", || shell(&script)).unwrap();
+        let mut watch = Watch::standing("app", || shell(&script));
         watch.until_ready("app", 2).unwrap();
     }
 
