@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,25 @@ pub fn on_processor(pid: i32) -> Result<Duration, Error> {
     Ok(Duration::from_nanos(threads(pid)?.iter().filter_map(nanoseconds).sum()))
 }
 
+/// How many connections a server at this IPv4 address has not closed yet.
+pub fn connections(address: SocketAddr) -> Result<usize, Error> {
+    let table = PathBuf::from("/proc/self/net/tcp");
+    let text = fs::read_to_string(&table).map_err(Error::io(table))?;
+    Ok(open_at(&text, address.port()))
+}
+
+/// Lines of the kernel's table: a number, the near and the far address, the state; addresses and states in hexadecimal digits.
+fn open_at(table: &str, port: u16) -> usize {
+    // TCP_ESTABLISHED and TCP_CLOSE_WAIT (net/tcp_states.h).
+    const OPEN: [&str; 2] = ["01", "08"];
+    let near = format!(":{port:04X}");
+    let is_open = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|address| address.ends_with(&near)) && fields.nth(1).is_some_and(|state| OPEN.contains(&state))
+    };
+    table.lines().filter(is_open).count()
+}
+
 /// The directories of a process's threads.
 fn threads(pid: i32) -> Result<Vec<PathBuf>, Error> {
     let tasks = PathBuf::from(format!("/proc/{pid}/task"));
@@ -116,6 +136,20 @@ mod tests {
         while on_processor(this).expect("it runs") < before + Duration::from_millis(5) {
             assert!(began.elapsed() < Duration::from_secs(30), "nothing is counted");
         }
+    }
+
+    #[test]
+    fn a_servers_connections_are_counted_until_it_closes_them() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = server.local_addr().expect("an address");
+        assert_eq!(connections(address).expect("the table"), 0, "one that listens has none");
+        let client = std::net::TcpStream::connect(address).expect("connected");
+        let accepted = server.accept().expect("accepted");
+        assert_eq!(connections(address).expect("the table"), 1);
+        drop(client);
+        assert_eq!(connections(address).expect("the table"), 1, "the client alone has closed it");
+        drop(accepted);
+        assert_eq!(connections(address).expect("the table"), 0);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! `throughput`: one page, over and over, from 1 to 512 connections.
 
 use std::net::SocketAddr;
-use std::thread::sleep;
-use std::time::Duration;
 
-use harness::SpinApp;
+use harness::{SpinApp, wait_for};
 
 use crate::error::Error;
 use crate::node::{Node, PLAIN};
@@ -44,8 +42,8 @@ const SPINS_HEADERS: [&str; 7] = [
     "spin-client-addr: 127.0.0.1:50001",
 ];
 const NATIVE: &str = "native server";
-/// After each run: a server may still be closing its connections, whose time would be the next one's.
-const AFTERMATH: Duration = Duration::from_millis(300);
+/// Seconds that a server may take to close the connections of a run.
+const CLOSING: u64 = 20;
 
 /// What one run gave.
 struct Run {
@@ -170,7 +168,12 @@ impl Subject {
         let before = proc::on_processor(self.pid)?;
         let sample = wrk.run(self.address, "/", self.headers, connections, seconds)?;
         let time = proc::on_processor(self.pid)?.saturating_sub(before);
-        sleep(AFTERMATH);
+        // What it still does about them would be the next one's time.
+        wait_for("the connections to be closed", CLOSING, || match proc::connections(self.address) {
+            Ok(0) => Ok(()),
+            Ok(open) => Err(format!("{} has {open}", self.name)),
+            Err(error) => Err(error.to_string()),
+        });
         Ok(Run { wrk: sample, processor: time.as_secs_f64() * 1e6 / sample.answers.max(1.0) })
     }
 
