@@ -119,7 +119,7 @@ impl Cache {
             let Ok(metadata) = file.metadata() else { continue };
             let name = file.file_name().to_string_lossy().into_owned();
             let age = |time: io::Result<SystemTime>| time.ok().and_then(|time| now.duration_since(time).ok()).unwrap_or_default();
-            let unused = age(metadata.accessed().map(|at| metadata.modified().map_or(at, |modified| at.max(modified))));
+            let unused = age(last_used(&metadata));
             if name.ends_with(TEMPORARY) {
                 freed += remove_if(age(metadata.modified()) > STALE, &file.path(), metadata.len());
             } else if name.ends_with(CODE) {
@@ -144,6 +144,11 @@ impl Cache {
     fn entry(&self, digest: &str) -> Result<Entry<'_>, CacheError> {
         Ok(Entry::new(&self.dir, digest, self.compatibility)?)
     }
+}
+
+/// When a file was last written or read. Of readings most file systems note one a day, some none.
+pub fn last_used(metadata: &fs::Metadata) -> io::Result<SystemTime> {
+    Ok(metadata.modified()?.max(metadata.accessed()?))
 }
 
 /// Whether it belongs to this process's user and nobody else can write it.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, Timestamps, UTIME_NOW, flock, futimens};
 use spin_oci::{FileTree, OciError};
+use spin_runtime::cache::last_used;
 
 use crate::sys;
 
@@ -69,8 +70,8 @@ impl Trees {
 pub fn unused(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(move |path| {
-        // Of readings most file systems note one a day, some none.
-        let used = fs::metadata(path).and_then(|meta| Ok(meta.modified()?.max(meta.accessed()?))).ok();
+        // What is gone already, or of a time to come, stays.
+        let used = fs::metadata(path).and_then(|metadata| last_used(&metadata)).ok();
         used.and_then(|used| SystemTime::now().duration_since(used).ok()).is_some_and(|age| age > max_age)
     })
 }
