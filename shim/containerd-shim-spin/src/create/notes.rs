@@ -66,7 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn notes_that_nobody_uses_are_forgotten() {
+    fn old_notes_are_forgotten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (notes, about) = (Notes::at(dir.path().to_owned()), Digest::of(b"this"));
+        notes.write(&about, b"noted").expect("written");
+        notes.prune(Duration::from_secs(3600));
+        assert!(notes.read(&about, 10).is_some());
+        notes.prune(Duration::ZERO);
+        assert_eq!(notes.read(&about, 10), None);
+    }
+
+    #[test]
+    fn notes_that_are_read_are_not_old() {
         let dir = tempfile::tempdir().expect("a directory");
         let (notes, about) = (Notes::at(dir.path().to_owned()), Digest::of(b"this"));
         notes.write(&about, b"noted").expect("written");
