@@ -9,7 +9,7 @@
 //! | containerd | `… delete` | removes what a dead daemon left behind |
 //! | the daemon | `--helper FD` | makes one container, or runs one more program in it; short-lived and single-threaded |
 //! | `--helper` | `--precompile PID` | compiles one component |
-//! | the container | `--app FD` | the Spin app itself, inside its container |
+//! | the container | `--app FD FD` | the Spin app itself, inside its container |
 
 mod allocator;
 mod app;

@@ -1,24 +1,25 @@
-//! The plan: what passes from the helper, outside the container, to the app's process inside it.
+//! The plan: what passes from outside the container, where the app was prepared, to the app's process inside it.
 //!
-//! It travels as JSON in a memory file, next to the descriptors it names by number.
+//! It travels over a socket, as JSON in a memory file, before the descriptors that it tells by their places.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use spin_app::LockedApp;
 
+use crate::sys;
+
 /// What the app's process is to do.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Plan {
     /// Run, or fail readably.
     pub outcome: Outcome,
-    /// The link to the daemon.
-    pub link: RawFd,
     /// Where the kubelet reads a pod's last words.
     pub termination_log: PathBuf,
 }
@@ -33,15 +34,15 @@ pub enum Outcome {
     Failed(Failure),
 }
 
-/// An app with everything it needs from outside its container.
+/// An app with everything it needs from outside its container; descriptors by their places among [`Descriptors`].
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Run {
     /// The app.
     pub app: LockedApp,
     /// The precompiled code of each component.
-    pub code: BTreeMap<String, RawFd>,
+    pub code: BTreeMap<String, usize>,
     /// The directory each component sees as `/`; none for a component without files.
-    pub files: BTreeMap<String, RawFd>,
+    pub files: BTreeMap<String, usize>,
     /// The container's limit of memory in bytes.
     pub memory_limit: Option<u64>,
     /// How many processors the container's quota amounts to.
@@ -80,20 +81,34 @@ impl Failure {
 }
 
 impl Plan {
-    /// Writes it into a memory file.
-    pub fn to_file(&self) -> io::Result<OwnedFd> {
+    /// Sends it with its descriptors, though nobody may read them for a long time.
+    pub fn send(&self, descriptors: &[OwnedFd], socket: &UnixStream) -> io::Result<()> {
         let mut file = File::from(memfd_create("plan", MemfdFlags::CLOEXEC)?);
         file.write_all(&serde_json::to_vec(self)?)?;
-        Ok(file.into())
+        file.rewind()?;
+        let all: Vec<BorrowedFd<'_>> = [file.as_fd()].into_iter().chain(descriptors.iter().map(AsFd::as_fd)).collect();
+        sys::send_fds(socket.as_fd(), &all)
     }
 
-    /// Reads it from there.
-    pub fn from_file(file: OwnedFd) -> io::Result<Self> {
-        let mut file = File::from(file);
+    /// Receives it.
+    pub fn receive(socket: &UnixStream) -> io::Result<(Self, Descriptors)> {
+        let mut all = sys::receive_fds(socket.as_fd())?.into_iter();
+        let mut file = File::from(all.next().ok_or(io::ErrorKind::UnexpectedEof)?);
         let mut text = Vec::new();
-        file.rewind()?;
         file.read_to_end(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
+        Ok((serde_json::from_slice(&text)?, Descriptors(all.map(Some).collect())))
+    }
+}
+
+/// What came with a plan. Those that nobody takes stay open as long as this lives: locks.
+#[derive(Debug)]
+pub struct Descriptors(Vec<Option<OwnedFd>>);
+
+impl Descriptors {
+    /// The one in this place, which each has once.
+    pub fn take(&mut self, place: usize) -> io::Result<OwnedFd> {
+        let found = self.0.get_mut(place).and_then(Option::take);
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "a descriptor is missing that the plan tells of"))
     }
 }
 
@@ -101,17 +116,39 @@ impl Plan {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_plan_arrives_as_it_was_sent() {
+    fn plan() -> Plan {
         let run = Run {
             app: LockedApp::default(),
-            code: BTreeMap::from([("hello".to_owned(), 7)]),
+            code: BTreeMap::from([("hello".to_owned(), 1)]),
             files: BTreeMap::new(),
             memory_limit: Some(64 << 20),
             cpus: Some(0.5),
         };
-        let plan = Plan { outcome: Outcome::Run(Box::new(run)), link: 5, termination_log: "/dev/termination-log".into() };
-        let arrived = Plan::from_file(plan.to_file().expect("written")).expect("read");
-        assert_eq!(format!("{arrived:?}"), format!("{plan:?}"));
+        Plan { outcome: Outcome::Run(Box::new(run)), termination_log: "/dev/termination-log".into() }
+    }
+
+    #[test]
+    fn a_plan_arrives_as_it_was_sent_with_each_descriptor_in_its_place() {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let files = ["lock", "code"].map(|text| {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("written");
+            OwnedFd::from(file)
+        });
+        plan().send(&files, &near).expect("sent");
+        drop(near);
+        let (arrived, mut descriptors) = Plan::receive(&far).expect("received");
+        assert_eq!(format!("{arrived:?}"), format!("{:?}", plan()));
+        let code = io::read_to_string(File::from(descriptors.take(1).expect("there")));
+        assert_eq!(code.expect("read"), "code");
+        assert!(descriptors.take(1).is_err() && descriptors.take(2).is_err());
+    }
+
+    #[test]
+    fn no_plan_is_an_error() {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        drop(near);
+        let error = Plan::receive(&far).expect_err("nothing came");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -2,20 +2,27 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::parent_id;
 use std::path::Path;
 
+use rustix::cmsg_space;
 use rustix::fs::CWD;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, setpriority_process, waitpid};
 use tokio::io::unix::AsyncFd;
 
 /// The kernel's flag for clone3 (linux/sched.h), larger than the integer that the C library has flags in.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
+/// Descriptors that one message may carry (`SCM_MAX_FD`).
+const MOST_FDS: usize = 253;
 
 /// Takes over a descriptor that the parent process left open for us and named by its number.
 ///
@@ -109,7 +116,26 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
-/// The same with the copy in another cgroup, version 2's, from the start. The copy does not outlive this process.
+/// The same with a copy that does not outlive this process.
+pub fn fork_dependent() -> io::Result<Fork> {
+    let own = std::process::id();
+    let fork = fork()?;
+    if let Fork::Child = fork {
+        end_with(own)?;
+    }
+    Ok(fork)
+}
+
+/// Has the kernel end this process, a child of that one, when that one ends.
+fn end_with(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if parent_id() != parent {
+        vanish();
+    }
+    Ok(())
+}
+
+/// The same with the copy in another cgroup, version 2's, from the start.
 pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     alone()?;
     let own = std::process::id();
@@ -122,10 +148,7 @@ pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     // structure outlives the call, and its size is given.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
         0 => {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            if parent_id() != own {
-                vanish();
-            }
+            end_with(own)?;
             Ok(Fork::Child)
         }
         pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
@@ -233,16 +256,41 @@ pub fn attach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) ->
 
 /// Receives one descriptor over a socket: how libcontainer hands over a terminal.
 pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut fds = Vec::new();
+    receive_some(socket, &mut [0; 64], &mut fds)?;
+    fds.pop().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
+}
+
+/// Sends descriptors over a socket, which has room for them although nobody reads yet; for [`receive_fds`].
+pub fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    for fds in fds.chunks(MOST_FDS) {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(fds));
+        // Without a byte nothing is sent.
+        sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+    }
+    Ok(())
+}
+
+/// Receives all descriptors that are sent until the other end closes.
+pub fn receive_fds(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let mut fds = Vec::new();
+    // One byte at a time: what is read at once is of one message.
+    while receive_some(socket, &mut [0], &mut fds)? > 0 {}
+    Ok(fds)
+}
+
+fn receive_some(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 64];
-    recvmsg(socket, &mut [io::IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    rights.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received);
+        }
+    }
+    Ok(received.bytes)
 }
 
 /// Has the runtime watch a file for room and for bytes; it must not block.
@@ -262,6 +310,19 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_descriptors_than_one_message_carries_arrive_in_their_order() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let files: Vec<File> = (0..MOST_FDS + 2).map(|_| tempfile::tempfile().expect("a file")).collect();
+        let fds: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        send_fds(near.as_fd(), &fds).expect("sent");
+        drop(near);
+        let received = receive_fds(far.as_fd()).expect("received");
+        let inode = |file: File| file.metadata().expect("a file").ino();
+        let received: Vec<u64> = received.into_iter().map(|fd| inode(fd.into())).collect();
+        assert_eq!(received, files.into_iter().map(inode).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_process_with_threads_is_not_copied_and_keeps_its_environment() {

@@ -163,6 +163,41 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
 }
 
+/// Processes that are counted in the container's cgroups, by name.
+fn members(containerd: &Containerd, id: &str) -> Vec<String> {
+    let lists = containerd.cgroups().filter_map(|dir| fs::read_to_string(dir.join(id).join("cgroup.procs")).ok());
+    let pids: Vec<String> = lists.flat_map(|pids| pids.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect()
+}
+
+#[test]
+fn a_container_is_made_while_its_app_is_prepared_and_nothing_is_left_of_it_where_that_is_given_up() {
+    let containerd = Containerd::v2();
+    container(&containerd, "given-up", &SpinApp::http("hello-p2", "").artifact("test.local/given-up:1"), "/");
+    let bundle = Bundle::new(&containerd, "given-up");
+    let task = bundle.start(&shim());
+    let (created, deleted) = std::thread::scope(|scope| {
+        // Who prepares an artifact asks containerd for the image.
+        let still = containerd.stand_still();
+        let created = scope.spawn(|| task.try_create());
+        wait_for("the container's process", 10, || match members(&containerd, "given-up") {
+            names if names.iter().any(|name| name == "youki:[2:INIT]\n") => Ok(()),
+            names => Err(format!("{names:?}")),
+        });
+        assert!(!created.is_finished());
+        let deleted = task.delete();
+        let created = created.join().expect("an answer");
+        drop(still);
+        (created, deleted)
+    });
+    let error = created.expect_err("it was given up");
+    assert!(error.contains("the helper that creates the container was killed"), "{error}");
+    deleted.expect_err("there is no task");
+    assert_eq!(members(&containerd, "given-up"), Vec::<String>::new());
+    assert!(containerd.cgroups().all(|dir| !dir.join("given-up").exists()));
+    wait_for("the daemon alone", 10, || holds(copies("given-up").len() == 1));
+}
+
 /// The cgroup that `ctr` gives a container, in the hierarchy that freezes; made, and who enters it stops.
 fn frozen(containerd: &Containerd, id: &str) -> (PathBuf, impl Fn(bool)) {
     let (root, file, frozen, thawed) = match Path::new("/sys/fs/cgroup/freezer") {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::http::{Answer, free_port, get};
-use crate::process::{Process, parent, run, said};
+use crate::process::{Process, parent, run, said, signal};
 use crate::wait::{holds, wait_for};
 use crate::{SpinApp, required_env};
 
@@ -60,6 +60,19 @@ impl Containerd {
     pub fn restart(&mut self, signal: i32) {
         self.process.as_mut().expect("containerd runs").end(signal);
         self.run_daemon();
+    }
+
+    /// Has containerd stand still as long as what is returned lives: connections to it are accepted, and nothing is answered.
+    pub fn stand_still(&self) -> impl Drop {
+        struct Still(i32);
+        impl Drop for Still {
+            fn drop(&mut self) {
+                signal(self.0, libc::SIGCONT);
+            }
+        }
+        let pid = self.process.as_ref().expect("containerd runs").id();
+        signal(pid, libc::SIGSTOP);
+        Still(pid)
     }
 
     /// A `ctr` command against this containerd. The namespace is as unique as the directory: `ctr` names cgroups by namespace and task alone, and

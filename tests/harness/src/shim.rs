@@ -98,14 +98,18 @@ impl Drop for Bundle<'_> {
 impl Shim<'_> {
     /// Creates the container; its process.
     pub fn create(&self) -> i32 {
+        self.try_create().unwrap_or_else(|error| panic!("Create: {error}"))
+    }
+
+    /// The same; the shim's words where that fails.
+    pub fn try_create(&self) -> Result<i32, String> {
         let request = CreateTaskRequest {
             id: self.id(),
             bundle: self.bundle.dir.display().to_string(),
             rootfs: self.bundle.rootfs.clone(),
             ..CreateTaskRequest::default()
         };
-        let response = self.client.create(timeout(), &request).unwrap_or_else(|error| panic!("Create: {error}"));
-        response.pid.cast_signed()
+        self.client.create(timeout(), &request).map(|response| response.pid.cast_signed()).map_err(|error| error.to_string())
     }
 
     /// Starts it; the shim's words where that fails.
@@ -126,6 +130,12 @@ impl Shim<'_> {
         self.client.wait(timeout(), &request).unwrap_or_else(|error| panic!("Wait: {error}")).exit_status
     }
 
+    /// Deletes it; the shim's words where that fails.
+    pub fn delete(&self) -> Result<(), String> {
+        let request = DeleteRequest { id: self.id(), ..DeleteRequest::default() };
+        self.client.delete(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
     fn id(&self) -> String {
         self.bundle.id.clone()
     }
@@ -138,7 +148,7 @@ impl Drop for Shim<'_> {
         if self.client.kill(timeout(), &kill).is_ok() {
             self.wait();
         }
-        let _never_was = self.client.delete(timeout(), &DeleteRequest { id: self.id(), ..DeleteRequest::default() });
+        let _never_was = self.delete();
         let shutdown = ShutdownRequest { id: self.id(), now: true, ..ShutdownRequest::default() };
         // It may be gone before it has answered.
         let _gone = self.client.shutdown(timeout(), &shutdown);

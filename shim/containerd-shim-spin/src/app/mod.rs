@@ -18,22 +18,22 @@ pub const VERB: &str = "--app";
 /// The same for exec.
 pub const ARGUMENT: &CStr = c"--app";
 
-/// Runs the app of the plan whose descriptor's number is given.
+/// Runs the app of the plan that comes through the first socket whose number is given; the second is the link.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let number = args.first().and_then(|number| number.to_str()).and_then(|number| number.parse().ok());
-    let plan = number.map(|number| sys::inherited_fd(number).and_then(Plan::from_file));
-    let Some(Ok(plan)) = plan else {
+    let mut sockets = args.iter().filter_map(|number| sys::inherited_fd(number.to_str()?.parse().ok()?).ok());
+    let (Some(plan), Some(link)) = (sockets.next(), sockets.next()) else {
         eprintln!("containerd-shim-spin-v2: {VERB} is for containers");
         return ExitCode::FAILURE;
     };
-    let link = match sys::inherited_fd(plan.link) {
-        Ok(socket) => Link::new(socket),
+    let (plan, mut descriptors) = match Plan::receive(&plan.into()) {
+        Ok(received) => received,
         Err(error) => {
-            eprintln!("the link to the daemon: {error}");
+            eprintln!("receiving the plan: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let Err(failure) = serve::run(plan.outcome, &link) else { return ExitCode::SUCCESS };
+    let link = Link::new(link);
+    let Err(failure) = serve::run(plan.outcome, &mut descriptors, &link) else { return ExitCode::SUCCESS };
     last_words::say(&failure.message, &plan.termination_log);
     link.send(&Report::Failed { code: failure.code, message: failure.message });
     ExitCode::from(failure.code)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::RawFd;
+use std::io::{self, Read};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 use crate::link::{Link, Report};
-use crate::plan::{Failure, Outcome, Run};
-use crate::sys;
+use crate::plan::{Descriptors, Failure, Outcome, Run};
 
 /// Where operators mount the runtime's configuration.
 const RUNTIME_CONFIG: &str = "/runtime-config.toml";
@@ -29,13 +28,13 @@ const STATE_DIR: &str = "/.spin";
 const TRIGGERS: [&str; 2] = ["http", "redis"];
 
 /// Runs the app, or fails as the plan says, once its container is started; until it is told to end.
-pub fn run(outcome: Outcome, link: &Link) -> Result<(), Failure> {
+pub fn run(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::internal("starting"))?.block_on(async {
         // From here on: the first process of a container has no default action for signals.
         let mut signals = Signals::new()?;
         tokio::select! {
-            started = start(outcome, link) => serve(started?, link, signals).await,
+            started = start(outcome, descriptors, link) => serve(started?, link, signals).await,
             () = signals.next() => {}
         }
         Ok(())
@@ -50,8 +49,8 @@ struct Started {
 }
 
 /// Builds the app while its container is still being created; what that comes to is nobody's business before the start.
-async fn start(outcome: Outcome, link: &Link) -> Result<Started, Failure> {
-    let built = build(outcome).await;
+async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Started, Failure> {
+    let built = build(outcome, descriptors).await;
     link.started().await.map_err(Failure::internal("waiting for the start"))?;
     let (runtime, settings) = built?;
     let has = |kind| runtime.app().triggers_of(kind).next().is_some();
@@ -71,7 +70,7 @@ async fn start(outcome: Outcome, link: &Link) -> Result<Started, Failure> {
     Ok(Started { server, subscriber, grace: settings.grace })
 }
 
-async fn build(outcome: Outcome) -> Result<(Arc<Runtime>, Settings), Failure> {
+async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<(Arc<Runtime>, Settings), Failure> {
     let run = match outcome {
         Outcome::Run(run) => *run,
         Outcome::Failed(failure) => return Err(failure),
@@ -86,7 +85,8 @@ async fn build(outcome: Outcome) -> Result<(Arc<Runtime>, Settings), Failure> {
     if run.app.triggers.is_empty() {
         return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
     }
-    let runtime = Runtime::build(inputs(run, &settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
+    let runtime =
+        Runtime::build(inputs(run, descriptors, &settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
     Ok((runtime, settings))
 }
 
@@ -115,14 +115,15 @@ async fn serve(started: Started, link: &Link, mut signals: Signals) {
     }
 }
 
-fn inputs(run: Run, settings: &Settings) -> Result<Inputs, Failure> {
-    let inherited = Failure::internal("taking over the code");
-    let code = run.code.into_iter().map(|(id, fd)| Ok((id, Code::Precompiled(File::from(sys::inherited_fd(fd)?)))));
-    let code = code.collect::<std::io::Result<BTreeMap<_, _>>>().map_err(inherited)?;
+fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Result<Inputs, Failure> {
+    let code = run.code.into_iter().map(|(id, place)| Ok((id, Code::Precompiled(descriptors.take(place)?.into()))));
+    let code = code.collect::<io::Result<BTreeMap<_, _>>>().map_err(Failure::internal("taking over the code"))?;
+    let files = run.files.into_iter().map(|(id, place)| Ok((id, path_for_good(descriptors.take(place)?))));
+    let files = files.collect::<io::Result<BTreeMap<_, _>>>().map_err(Failure::internal("taking over the files"))?;
     let state_dir = Some(PathBuf::from(STATE_DIR)).filter(|dir| dir.is_dir());
     Ok(Inputs {
         code,
-        files: run.files.into_iter().map(|(id, fd)| (id, open_path(fd))).collect(),
+        files,
         state_dir,
         runtime_config: runtime_config(Path::new(RUNTIME_CONFIG))?,
         env: settings.env.clone(),
@@ -136,16 +137,16 @@ fn inputs(run: Run, settings: &Settings) -> Result<Inputs, Failure> {
     })
 }
 
-/// A directory that is nowhere in the container, by the descriptor that stays open as long as the process lives.
-fn open_path(fd: RawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{fd}"))
+/// A directory that is nowhere in the container, by its descriptor, which stays open as long as the process lives.
+fn path_for_good(directory: OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.into_raw_fd()))
 }
 
 fn runtime_config(path: &Path) -> Result<Option<String>, Failure> {
     let failed = |error| Failure::new(Failure::CONFIGURATION, format!("reading {}: {error}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let mut text = String::new();

@@ -7,6 +7,7 @@ mod devices;
 mod files;
 mod native;
 mod notes;
+mod preparation;
 mod prepare;
 mod rootfs;
 mod snapshot;
@@ -27,7 +28,8 @@ pub use native::Native;
 pub use spin::own_program;
 
 use classify::{Kind, classify};
-use prepare::Source;
+use preparation::Preparation;
+use prepare::{Prepared, Source};
 use spin::{Execution, Spin};
 
 use crate::bundle::{self, TaskRequest};
@@ -50,25 +52,28 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     if cgroup.is_none() {
         cgroup::expect_move();
     }
-    let prepared = match kind {
+    let prepare: Option<Box<dyn FnOnce() -> Prepared>> = match kind {
         Kind::Sandbox | Kind::Native => None,
-        Kind::PlainSpin(root) => Some(prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec)),
-        Kind::Neither(command) => Some(prepare::artifact(request, &command, &spec)),
+        Kind::PlainSpin(root) => Some(Box::new(|| prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec))),
+        Kind::Neither(command) => Some(Box::new(|| prepare::artifact(request, command, &spec))),
     };
+    let preparation = prepare.map(Preparation::begin).transpose().context("copying this process to prepare the app")?;
     // Where it can't be entered, libcontainer moves its process there.
     let entered = cgroup.filter(|cgroup| cgroup.enter().is_ok());
-    let (pid, execution) = match prepared {
+    let (pid, execution) = match preparation {
         None => {
             if let Some(process) = spec.process() {
                 rootfs::make_working_directory(&root, process.cwd())?;
             }
             (build(bundle, request, &spec, Native::new(link)?)?, None)
         }
-        Some(prepared) => {
+        Some((preparation, plan)) => {
             spin::fit(&mut spec);
-            let executor = Spin::new(prepared, program, &spec, link)?;
+            let executor = Spin::new(program, plan, link, &spec)?;
             let execution = Execution::expected(executor.clone()).context("making a pipe")?;
-            (build(bundle, request, &spec, executor)?, Some(execution))
+            let pid = build(bundle, request, &spec, executor)?;
+            preparation.done()?;
+            (pid, Some(execution))
         }
     };
     let cgroup = match entered {

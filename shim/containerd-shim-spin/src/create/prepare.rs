@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::files::Trees;
 use super::notes::Notes;
 use super::snapshot::Snapshot;
 use crate::bundle::{Mount, TaskRequest};
-use crate::plan::{Failure, Outcome, Run};
+use crate::plan::{Failure, Outcome, Plan, Run};
 use crate::{precompile, sys};
 
 /// Everything of ours on the node that outlives a pod.
@@ -43,11 +43,11 @@ pub enum Source {
     },
 }
 
-/// The plan and the descriptors that it names.
+/// The plan, to run it or why not, and the descriptors that it tells of.
 pub struct Prepared {
-    /// Run it, or why not.
-    pub outcome: Outcome,
-    /// To be left open for the app's process.
+    /// For the app's process.
+    pub plan: Plan,
+    /// To be open in it.
     pub descriptors: Vec<OwnedFd>,
 }
 
@@ -58,11 +58,11 @@ pub fn prepare(source: Source, spec: &Spec) -> Prepared {
         Ok(run) => Outcome::Run(Box::new(run)),
         Err(failure) => Outcome::Failed(failure),
     };
-    Prepared { outcome, descriptors }
+    Prepared { plan: Plan { outcome, termination_log: termination_log(spec) }, descriptors }
 }
 
 /// Prepares the app of the container's image if that is an artifact. `command` is what the container would run if it were none.
-pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
+pub fn artifact(request: &TaskRequest, command: String, spec: &Spec) -> Prepared {
     let found = ContentStore::connect(request, blobs())
         .and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
     let failure = match found {
@@ -75,7 +75,8 @@ pub fn artifact(request: &TaskRequest, command: &str, spec: &Spec) -> Prepared {
         }
         Err(error) => Failure::new(Failure::CONTENT, format!("the image can't be looked up: {error:#}")),
     };
-    Prepared { outcome: Outcome::Failed(failure), descriptors: Vec::new() }
+    let plan = Plan { outcome: Outcome::Failed(failure), termination_log: termination_log(spec) };
+    Prepared { plan, descriptors: Vec::new() }
 }
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> Result<Run, Failure> {
@@ -91,9 +92,9 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
     }
     let trees = Trees::at(Path::new(NODE_CACHE).join("files"));
     let mut compiled = false;
-    let mut keep = |fd: OwnedFd| -> RawFd {
+    let mut keep = |fd: OwnedFd| -> usize {
         descriptors.push(fd);
-        descriptors[descriptors.len() - 1].as_raw_fd()
+        descriptors.len() - 1
     };
     let (mut code, mut directories) = (BTreeMap::new(), BTreeMap::new());
     for component in &mut app.components {
@@ -166,7 +167,20 @@ fn variable<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
     env.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=')).filter(|value| !value.is_empty())
 }
 
-fn limits(spec: &Spec) -> (Option<u64>, Option<f64>) {
+/// The file that the kubelet reads a container's last words from: it mounts one of its own wherever the pod wants it.
+fn termination_log(spec: &Spec) -> PathBuf {
+    let annotations = spec.annotations().as_ref();
+    let name = annotations.and_then(|all| all.get("io.kubernetes.cri.container-name"));
+    let directory = name.map(|name| Path::new("containers").join(name));
+    let found = spec.mounts().iter().flatten().find(|mount| {
+        let parent = mount.source().as_ref().and_then(|source| source.parent());
+        parent.zip(directory.as_ref()).is_some_and(|(parent, directory)| parent.ends_with(directory))
+    });
+    found.map_or_else(|| PathBuf::from("/dev/termination-log"), |mount| mount.destination().clone())
+}
+
+/// The container's limit of memory in bytes, and how many processors its quota amounts to.
+pub fn limits(spec: &Spec) -> (Option<u64>, Option<f64>) {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let memory = resources.and_then(|all| all.memory().as_ref()?.limit()).and_then(|limit| u64::try_from(limit).ok());
     let cpu = resources.and_then(|all| all.cpu().as_ref());

@@ -4,19 +4,18 @@ use std::ffi::{CString, OsString};
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
-use super::prepare::Prepared;
+use super::prepare;
 use crate::link::{Link, Report};
-use crate::plan::{Outcome, Plan};
 use crate::{allocator, app, sys};
 
-/// Executes this very binary inside the container, with the plan.
+/// Executes this very binary inside the container, where it receives the plan.
 #[derive(Clone, Debug)]
 pub struct Spin(Arc<Inherited>);
 
@@ -26,23 +25,16 @@ struct Inherited {
     program: OwnedFd,
     plan: OwnedFd,
     link: Link,
-    descriptors: Vec<OwnedFd>,
     /// Threads that serve by the container's quota, which the allocator is sized by.
     workers: usize,
 }
 
 impl Spin {
-    /// Gives the app's process its plan, its descriptors and the link.
-    pub fn new(prepared: Prepared, program: OwnedFd, spec: &Spec, link: &Link) -> Result<Self> {
+    /// Gives the app's process the socket that its plan comes through, and the link.
+    pub fn new(program: OwnedFd, plan: OwnedFd, link: &Link, spec: &Spec) -> Result<Self> {
         let link = link.duplicate().context("the link to the daemon")?;
-        let number = link.socket().as_raw_fd();
-        let workers = match &prepared.outcome {
-            Outcome::Run(run) => app::workers(run.cpus),
-            Outcome::Failed(_) => 1,
-        };
-        let plan = Plan { outcome: prepared.outcome, link: number, termination_log: termination_log(spec) };
-        let plan = plan.to_file().context("writing the plan")?;
-        Ok(Self(Arc::new(Inherited { program, plan, link, descriptors: prepared.descriptors, workers })))
+        let (_, cpus) = prepare::limits(spec);
+        Ok(Self(Arc::new(Inherited { program, plan, link, workers: app::workers(cpus) })))
     }
 }
 
@@ -73,15 +65,15 @@ impl Inherited {
     /// Comes back only with the reason why not.
     fn execute(&self) -> std::io::Error {
         sys::default_signals();
-        let mut all = self.descriptors.iter().map(AsFd::as_fd).chain([self.plan.as_fd(), self.link.socket().as_fd()]);
-        if let Err(error) = all.try_for_each(sys::inherit_across_exec) {
+        let inherited = [self.plan.as_fd(), self.link.socket().as_fd()];
+        if let Err(error) = inherited.iter().try_for_each(sys::inherit_across_exec) {
             return error;
         }
-        let number = CString::new(self.plan.as_raw_fd().to_string()).unwrap_or_default();
+        let [plan, link] = inherited.map(|fd| CString::new(fd.as_raw_fd().to_string()).unwrap_or_default());
         let allocator = (allocator::SETTINGS.into(), allocator::settings(self.workers).into());
         let env = std::env::vars_os().filter(|(name, _)| name != allocator::SETTINGS).chain([allocator]);
         let env: Vec<CString> = env.filter_map(|(name, value)| c_variable(name, value)).collect();
-        sys::exec_fd(self.program.as_fd(), &[c"containerd-shim-spin-v2", app::ARGUMENT, &number], &env)
+        sys::exec_fd(self.program.as_fd(), &[c"containerd-shim-spin-v2", app::ARGUMENT, &plan, &link], &env)
     }
 }
 
@@ -124,18 +116,6 @@ pub fn own_program() -> std::io::Result<OwnedFd> {
     let path = Path::new("/proc/self/exe");
     // Without detached mounts (before Linux 5.12, or a sandbox without them) the kernel's "text file busy" has to do.
     sys::detached_read_only_path(path).or_else(|_| Ok(std::fs::File::open(path)?.into()))
-}
-
-/// The file that the kubelet reads a container's last words from: it mounts one of its own wherever the pod wants it.
-fn termination_log(spec: &Spec) -> PathBuf {
-    let annotations = spec.annotations().as_ref();
-    let name = annotations.and_then(|all| all.get("io.kubernetes.cri.container-name"));
-    let directory = name.map(|name| Path::new("containers").join(name));
-    let found = spec.mounts().iter().flatten().find(|mount| {
-        let parent = mount.source().as_ref().and_then(|source| source.parent());
-        parent.zip(directory.as_ref()).is_some_and(|(parent, directory)| parent.ends_with(directory))
-    });
-    found.map_or_else(|| PathBuf::from("/dev/termination-log"), |mount| mount.destination().clone())
 }
 
 #[cfg(test)]

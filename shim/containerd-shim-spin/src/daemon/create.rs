@@ -15,6 +15,7 @@ use super::console::{Console, Expected};
 use super::error::TaskError;
 use super::helper::{Helper, Line};
 use super::process::Process;
+use super::reaper;
 use super::task::{Slot, Task, Tasks};
 use crate::bundle::{self, Mount, TaskRequest};
 use crate::cgroup::Cgroup;
@@ -68,7 +69,8 @@ impl Tasks {
         let order = Order { bundle: bundle.to_owned(), streams, program: None };
         let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
         self.slots().insert(request.id.clone(), Slot::Creating(helper));
-        match line.next().await {
+        let mut ended = self.reaper.exit_of(helper);
+        match line.next_of(&mut ended).await {
             Some(Report::Created { pid, workload, cgroup }) => {
                 let console = console.map(|console| console.take(&request.stdin, &request.stdout)).transpose();
                 let console = console.map_err(TaskError::io("taking over the terminal"))?;
@@ -76,7 +78,7 @@ impl Tasks {
             }
             report => {
                 // What it made is removed next: nothing may be added then.
-                let _code = self.reaper.exit_of(helper).await;
+                reaper::over(ended).await;
                 Err(TaskError::Container(match report {
                     Some(Report::Error { message }) => message,
                     _ => "the helper that creates the container was killed".to_owned(),

@@ -11,7 +11,7 @@ use super::console::{Console, Expected};
 use super::error::TaskError;
 use super::helper::Helper;
 use super::process::Process;
-use super::reaper::Exit;
+use super::reaper::{self, Exit};
 use super::task::{Task, Tasks};
 use super::timestamp;
 use crate::bundle;
@@ -70,8 +70,9 @@ impl Tasks {
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
         let order = Order { bundle: task.bundle.clone(), streams, program: Some(process_file(task, exec_id)?) };
         let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
-        let report = line.next().await;
-        let _code = self.reaper.exit_of(helper).await;
+        let mut ended = self.reaper.exit_of(helper);
+        let report = line.next_of(&mut ended).await;
+        reaper::over(ended).await;
         match report {
             Some(Report::Executed { pid }) => {
                 let console = console.map(|console| console.take(&process.paths.stdin, &process.paths.stdout)).transpose();

@@ -1,15 +1,19 @@
 //! Starts the processes that do the daemon's work, orders it, and listens to what they report.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream as Pair;
 use std::os::unix::process::CommandExt;
+use std::pin::pin;
 use std::process::{Command, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
+use super::reaper::Exit;
 use crate::helper::VERB;
 use crate::link::{LONGEST, Link, Order, Report, START};
 use crate::sys::{self, Fork};
@@ -87,6 +91,21 @@ impl Helper {
 }
 
 impl Line {
+    /// What a helper reports that may be killed while the container's first process has the far end too: then what it said before, or none.
+    pub async fn next_of(&mut self, ended: &mut oneshot::Receiver<Exit>) -> Option<Report> {
+        let socket = self.0.get_ref().as_fd().try_clone_to_owned().ok()?;
+        let mut next = pin!(self.next());
+        tokio::select! {
+            biased;
+            report = &mut next => report,
+            _ = ended => {
+                // What has come can still be read, and after it the end.
+                shutdown(socket, Shutdown::Read).ok()?;
+                next.await
+            }
+        }
+    }
+
     /// The next report; none at the end, and none for what is no report.
     pub async fn next(&mut self) -> Option<Report> {
         let mut line = Vec::new();
@@ -98,5 +117,35 @@ impl Line {
     /// Lets the waiting app begin. An app that has ended doesn't hear it; that it has, its line will tell.
     pub async fn start(&mut self) {
         let _ended = self.0.get_mut().write_all(START).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> (Line, Link) {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        (Line(BufReader::new(near)), Link::new(far.into_std().expect("a socket").into()))
+    }
+
+    fn ended() -> oneshot::Receiver<Exit> {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(Exit::never_ran()).expect("it is awaited");
+        receiver
+    }
+
+    #[tokio::test]
+    async fn a_killed_helper_reports_nothing_though_another_process_has_its_link() {
+        let (mut line, _kept) = line();
+        assert!(line.next_of(&mut ended()).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_helper_said_before_it_ended_is_heard() {
+        let (mut line, kept) = line();
+        kept.send(&Report::Executed { pid: 7 });
+        let report = line.next_of(&mut ended()).await;
+        assert!(matches!(report, Some(Report::Executed { pid: 7 })), "{report:?}");
     }
 }

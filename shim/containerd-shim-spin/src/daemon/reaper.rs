@@ -100,6 +100,13 @@ impl Drop for Expecting<'_> {
     }
 }
 
+/// Waits for an end that may have been told already.
+pub async fn over(end: oneshot::Receiver<Exit>) {
+    if !end.is_terminated() {
+        let _exit = end.await;
+    }
+}
+
 fn code(status: WaitStatus) -> u32 {
     let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     code.unwrap_or(255).cast_unsigned()
