@@ -83,10 +83,13 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     if let Some(dir) = cgroup.unified_dir() {
         devices::restrict(dir, device_rules(&spec))?;
     }
-    link.send(&Report::Created { pid, workload, cgroup });
-    if let (Workload::Spin, Some(execution)) = (workload, execution) {
-        // The app gets ready meanwhile, and waits for the start by itself.
+    let execution = execution.filter(|_| workload == Workload::Spin);
+    if execution.is_some() {
+        // The app gets ready from now on, and waits for the start by itself. First of all: whoever hears a report may take this one's processor.
         bundle::release(bundle, &request.id).context("executing the app")?;
+    }
+    link.send(&Report::Created { pid, workload, cgroup });
+    if let Some(execution) = execution {
         sys::give_way();
         execution.wait();
     }

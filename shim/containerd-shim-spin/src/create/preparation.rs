@@ -40,7 +40,6 @@ impl Preparation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Failure, Outcome};
 
     #[test]
     fn a_copy_that_fails_to_send_is_not_done() {
