@@ -1,11 +1,13 @@
 //! `train DIR [--smoke]`: gives an instrumented shim (`scripts/profile.sh`) the work whose profile it is to write into that directory: starts, both forms of images,
 //! compiling, requests of every kind, messages. What runs in none of it is taken for rare when the shim is built by the profile.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use harness::app::cached;
 use harness::process::run;
-use harness::{Containerd, Redis, SpinApp};
+use harness::{Containerd, Redis, SpinApp, image};
 
 /// The guest whose speed counts most, in both forms of reuse, and its like of WASI 0.3.
 const HELLO: [(&str, &str); 3] = [("hello-p2", "1"), ("hello-p2", "128"), ("hello-p3", "128")];
@@ -44,6 +46,7 @@ fn main() {
     }
     trainer.serve_what_apps_do();
     trainer.start();
+    trainer.start_in_vain();
     trainer.compile();
     trainer.take_messages();
 }
@@ -94,6 +97,21 @@ impl Trainer {
         for image in ["train.local/plain:1", "train.local/artifact:1"].repeat(self.amount.starts) {
             self.run(image, &[], first_answer);
         }
+    }
+
+    /// A program that can't be executed: what a container's process does before an execution is written only where it fails.
+    fn start_in_vain(&self) {
+        let files = tempfile::tempdir().expect("a temporary directory");
+        let program = files.path().join("text");
+        fs::write(&program, "no program").expect("the file can be written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+        let archive = self.containerd.dir().join("text.tar");
+        image::from_scratch(files.path(), "train.local/text:1", &archive);
+        self.containerd.import(&archive);
+        let run =
+            ["run", "--rm", "--runtime", "io.containerd.spin.v2", "--mount", &self.mount, "train.local/text:1", "train", "/text"];
+        let output = self.containerd.ctr(&run);
+        assert!(harness::process::said(&output).contains("exec /text:"), "{}", harness::process::said(&output));
     }
 
     /// Images whose code the node has not.
