@@ -1,9 +1,16 @@
 //! The programs that are measured or measured with, and where they are.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use harness::required_env;
+use rustix::fs::{Advice, fadvise};
 
 use crate::error::Error;
+
+/// At a time, in bytes.
+const PIECE: usize = 8 << 20;
 
 /// Programs that are not found by the harness's own environment variables.
 #[derive(Debug)]
@@ -23,5 +30,43 @@ impl Programs {
             return Err(Error::Io { path: native, source: io::ErrorKind::NotFound.into() });
         }
         Ok(Self { native, wasmtime })
+    }
+}
+
+/// Has the kernel keep the programs that a start executes, of either runtime, as it keeps what was read in order.
+///
+/// What page faults brought into memory, after a boot or where memory was short, lies there in single pages, and each process takes several times as
+/// long to have it mapped. So a start would depend on what was done on the machine before.
+pub fn read_in_order(containerd: &Path) -> Result<(), Error> {
+    let ours = PathBuf::from(required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
+    let runc = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|dir| dir.join("runc"))
+        .find(|runc| runc.is_file());
+    let containerds = ["ctr", "containerd-shim-runc-v2"].map(|program| containerd.join(program));
+    containerds.into_iter().chain([ours]).chain(runc).try_for_each(|program| renew(&program).map_err(Error::io(program)))
+}
+
+/// Has a file out of memory, as far as nobody has it mapped, and in again.
+fn renew(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    // What is still to be written stays.
+    file.sync_data()?;
+    fadvise(&file, 0, None, Advice::DontNeed)?;
+    let mut piece = vec![0; PIECE];
+    while file.read(&mut piece)? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_again_to_its_end() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(3 * PIECE as u64 + 1).expect("made longer");
+        renew(file.path()).expect("read");
+        let told = harness::process::run(std::process::Command::new("fincore").args(["-bno", "RES"]).arg(file.path()));
+        assert!(told.trim().parse::<u64>().expect("a number") > 3 * PIECE as u64, "{told}");
     }
 }

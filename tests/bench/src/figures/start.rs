@@ -10,7 +10,7 @@ use super::GUEST;
 use crate::error::Error;
 use crate::node::{Node, PLAIN, Service, Started};
 use crate::peers::Wasmtime;
-use crate::programs::Programs;
+use crate::programs::{self, Programs};
 use crate::report::{Report, Side};
 use crate::scale::Scale;
 
@@ -24,6 +24,7 @@ type Part = fn(&Started) -> Duration;
 pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Result<(), Error> {
     report.step("start: containerd and images")?;
     let node = Node::new();
+    programs::read_in_order(node.containerd().bin())?;
     let app = SpinApp::http(GUEST, "");
     let services = [node.plain("start", &app), node.artifact("start", &app), node.native("start", programs, None)?];
     seen_before(&node, &services, scale, report)?;
