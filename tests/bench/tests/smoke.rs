@@ -7,11 +7,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Figures that are there whatever the scale, by their beginning.
-const FIGURES: [&str; 19] = [
+const FIGURES: [&str; 20] = [
     "start/first 200",
     "start/ctr run -d returns",
     "start/from the bundle to the first 200",
     "start/the shim's own part, to the first 200",
+    "start/always the same work, before each round",
     "start/first time on a node",
     "start/first time on a node, Python",
     "start/first 200, Python",

@@ -1,7 +1,8 @@
 //! `start`: from `ctr run -d` to the first 200.
 
 use std::fs;
-use std::time::Duration;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use harness::SpinApp;
 use harness::app::cached;
@@ -48,9 +49,10 @@ fn seen_before(node: &Node, services: &[Service; 3], scale: &Scale, report: &mut
             starts.push(node.try_start(service)?);
         }
     }
-    let mut own = [const { Vec::new() }; 3];
+    let (mut own, mut steadiness) = ([const { Vec::new() }; 3], Vec::new());
     for round in 1..=scale.starts {
         report.step(&format!("start, the shim's own part: round {round} of {}", scale.starts))?;
+        steadiness.push(milliseconds(fixed_work()));
         for (service, own) in services.iter().zip(&mut own) {
             own.push(milliseconds(node.own_part(service)?));
         }
@@ -69,7 +71,17 @@ fn seen_before(node: &Node, services: &[Service; 3], scale: &Scale, report: &mut
         );
     }
     compare(report, "start/the shim's own part, to the first 200", services, own);
+    report.add("start/always the same work, before each round", "ms", Side::new("this machine", steadiness), None);
     Ok(())
+}
+
+/// How long the machine takes over work that is always the same, in registers alone: where others share its processors, times differ by as much.
+fn fixed_work() -> Duration {
+    let began = Instant::now();
+    black_box(
+        (0..black_box(1_000_000_u64)).fold(1, |hash: u64, step| (hash ^ step).wrapping_mul(0x0100_0000_01b3).rotate_left(23)),
+    );
+    began.elapsed()
 }
 
 /// Both of ours beside the peer.
