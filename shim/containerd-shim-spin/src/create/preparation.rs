@@ -4,10 +4,13 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::prepare::Prepared;
 use crate::sys::{self, Fork};
+
+/// What the copy says at last, where it doesn't say what went wrong.
+const DONE: &str = "done";
 
 /// The work of the copy, which ends when this process does.
 pub struct Preparation(PipeReader);
@@ -16,14 +19,14 @@ impl Preparation {
     /// Begins it; what it comes to can be received from the socket, by the app's process.
     pub fn begin(prepare: impl FnOnce() -> Prepared) -> io::Result<(Self, OwnedFd)> {
         let (near, far) = UnixStream::pair()?;
-        let (done, mut doing) = io::pipe()?;
+        let (last_word, mut saying) = io::pipe()?;
         match sys::fork_dependent()? {
-            Fork::Parent(_) => Ok((Self(done), far.into())),
+            Fork::Parent(_) => Ok((Self(last_word), far.into())),
             Fork::Child => {
                 let Prepared { plan, descriptors } = prepare();
-                if let Err(error) = plan.send(&descriptors, &near).and_then(|()| doing.write_all(&[0])) {
-                    log::warn!("handing over the plan: {error}");
-                }
+                let sent = plan.send(&descriptors, &near);
+                let word = sent.map_or_else(|error| format!("handing over the plan: {error}"), |()| DONE.to_owned());
+                let _nobody_listens = saying.write_all(word.as_bytes());
                 std::process::exit(0)
             }
         }
@@ -31,8 +34,16 @@ impl Preparation {
 
     /// Waits until the plan is on its way.
     pub fn done(mut self) -> Result<()> {
-        let count = self.0.read(&mut [0]).context("waiting for the app to be prepared")?;
-        ensure!(count > 0, "the process that prepares the app was killed");
+        let mut word = String::new();
+        // The pipe's end comes later, with that of the copy, whose memory is taken apart first.
+        while word != DONE {
+            let mut piece = [0; 256];
+            match self.0.read(&mut piece).context("waiting for the app to be prepared")? {
+                0 if word.is_empty() => bail!("the process that prepares the app was killed"),
+                0 => bail!(word),
+                count => word.push_str(&String::from_utf8_lossy(&piece[..count])),
+            }
+        }
         Ok(())
     }
 }
@@ -41,10 +52,17 @@ impl Preparation {
 mod tests {
     use super::*;
 
+    fn after(word: &str) -> Result<()> {
+        let (last_word, mut saying) = io::pipe().expect("a pipe");
+        saying.write_all(word.as_bytes()).expect("said");
+        drop(saying);
+        Preparation(last_word).done()
+    }
+
     #[test]
-    fn a_copy_that_fails_to_send_is_not_done() {
-        let (done, doing) = io::pipe().expect("a pipe");
-        drop(doing);
-        Preparation(done).done().expect_err("nothing was sent");
+    fn what_went_wrong_is_told_and_so_is_that_nothing_was_said() {
+        after(DONE).expect("done");
+        assert_eq!(after("no memory").expect_err("wrong").to_string(), "no memory");
+        assert!(after("").expect_err("wrong").to_string().contains("killed"));
     }
 }
