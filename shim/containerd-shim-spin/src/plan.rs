@@ -108,7 +108,8 @@ impl Descriptors {
     /// The one in this place, which each has once.
     pub fn take(&mut self, place: usize) -> io::Result<OwnedFd> {
         let found = self.0.get_mut(place).and_then(Option::take);
-        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "a descriptor is missing that the plan tells of"))
+        // The kernel leaves out what is more than a process may have.
+        found.ok_or_else(|| io::Error::other("it did not arrive; the container's limit of open files may be too low"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Making one container: the helper's larger part. Only its last act, libcontainer's, copies the process.
+//! Making one container: the helper's larger part. Two things copy the process: an app is prepared by a copy, and the last act is libcontainer's.
 
 mod clamp;
 mod classify;

@@ -58,7 +58,7 @@ pub fn prepare(source: Source, spec: &Spec) -> Prepared {
         Ok(run) => Outcome::Run(Box::new(run)),
         Err(failure) => Outcome::Failed(failure),
     };
-    Prepared { plan: Plan { outcome, termination_log: termination_log(spec) }, descriptors }
+    prepared(outcome, descriptors, spec)
 }
 
 /// Prepares the app of the container's image if that is an artifact. `command` is what the container would run if it were none.
@@ -75,8 +75,11 @@ pub fn artifact(request: &TaskRequest, command: String, spec: &Spec) -> Prepared
         }
         Err(error) => Failure::new(Failure::CONTENT, format!("the image can't be looked up: {error:#}")),
     };
-    let plan = Plan { outcome: Outcome::Failed(failure), termination_log: termination_log(spec) };
-    Prepared { plan, descriptors: Vec::new() }
+    prepared(Outcome::Failed(failure), Vec::new(), spec)
+}
+
+fn prepared(outcome: Outcome, descriptors: Vec<OwnedFd>, spec: &Spec) -> Prepared {
+    Prepared { plan: Plan { outcome, termination_log: termination_log(spec) }, descriptors }
 }
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> Result<Run, Failure> {
