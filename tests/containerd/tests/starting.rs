@@ -139,6 +139,19 @@ fn hooks_of_a_start_are_not_run_by_the_creation() {
     assert_ne!(task.wait(), 0);
 }
 
+#[test]
+fn an_app_may_have_as_many_files_as_its_container_allows() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "files");
+    let limited = |spec: &mut Value| spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 4096 }]);
+    let bundle = Bundle::new(&containerd, "files").edited(limited);
+    let task = bundle.start(&shim());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", create_app(&task))).expect("the app runs");
+    let files: Vec<_> =
+        limits.lines().filter(|line| line.starts_with("Max open files")).flat_map(str::split_whitespace).collect();
+    assert_eq!(files[3..5], ["4096", "4096"], "{limits}");
+}
+
 /// Processes of a shim that was started for this container: the daemon and its first helper, which is a copy of it.
 fn copies(id: &str) -> Vec<i32> {
     let argument = format!("\0-id\0{id}\0");

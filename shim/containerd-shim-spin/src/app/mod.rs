@@ -7,6 +7,8 @@ mod settings;
 use std::ffi::{CStr, OsString};
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::link::{Link, Report};
 use crate::plan::Plan;
 use crate::sys;
@@ -25,6 +27,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("containerd-shim-spin-v2: {VERB} is for containers");
         return ExitCode::FAILURE;
     };
+    allow_as_many_files_as_may_be();
     let (plan, mut descriptors) = match Plan::receive(&plan.into()) {
         Ok(received) => received,
         Err(error) => {
@@ -37,4 +40,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
     last_words::say(&failure.message, &plan.termination_log);
     link.send(&Report::Failed { code: failure.code, message: failure.message });
     ExitCode::from(failure.code)
+}
+
+/// Connections are files, and so is what comes with the plan; the limit that programs begin with is often 1024, for those that can't have more.
+fn allow_as_many_files_as_may_be() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _as_before = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
