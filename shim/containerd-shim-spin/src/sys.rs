@@ -126,15 +126,6 @@ pub fn fork_dependent() -> io::Result<Fork> {
     Ok(fork)
 }
 
-/// Has the kernel end this process, a child of that one, when that one ends.
-fn end_with(parent: u32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if parent_id() != parent {
-        vanish();
-    }
-    Ok(())
-}
-
 /// The same with the copy in another cgroup, version 2's, from the start.
 pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     alone()?;
@@ -153,6 +144,15 @@ pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
         }
         pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
     }
+}
+
+/// Has the kernel end this process, a child of that one, when that one ends.
+fn end_with(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if parent_id() != parent {
+        vanish();
+    }
+    Ok(())
 }
 
 /// Waits for the end of a child.
@@ -258,7 +258,7 @@ pub fn attach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) ->
 pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut fds = Vec::new();
     receive_some(socket, &mut [0; 64], &mut fds)?;
-    fds.pop().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
+    fds.into_iter().next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
 }
 
 /// Sends descriptors over a socket, which has room for them although nobody reads yet; for [`receive_fds`].

@@ -70,10 +70,11 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         Some((preparation, plan)) => {
             spin::fit(&mut spec);
             let executor = Spin::new(program, plan, link, &spec)?;
-            let execution = Execution::expected(executor.clone()).context("making a pipe")?;
+            let expected = || Execution::expected(executor.clone()).context("making a pipe");
+            let execution = (workload == Workload::Spin).then(expected).transpose()?;
             let pid = build(bundle, request, &spec, executor)?;
             preparation.done()?;
-            (pid, Some(execution))
+            (pid, execution)
         }
     };
     let cgroup = match entered {
@@ -83,7 +84,6 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     if let Some(dir) = cgroup.unified_dir() {
         devices::restrict(dir, device_rules(&spec))?;
     }
-    let execution = execution.filter(|_| workload == Workload::Spin);
     if execution.is_some() {
         // The app gets ready from now on, and waits for the start by itself. First of all: whoever hears a report may take this one's processor.
         bundle::release(bundle, &request.id).context("executing the app")?;

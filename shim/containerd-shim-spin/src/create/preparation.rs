@@ -1,6 +1,6 @@
 //! Has an app prepared by a copy of this process, while this one has its container made.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -26,25 +26,22 @@ impl Preparation {
                 let Prepared { plan, descriptors } = prepare();
                 let sent = plan.send(&descriptors, &near);
                 let word = sent.map_or_else(|error| format!("handing over the plan: {error}"), |()| DONE.to_owned());
-                let _nobody_listens = saying.write_all(word.as_bytes());
+                let _nobody_listens = writeln!(saying, "{word}");
                 std::process::exit(0)
             }
         }
     }
 
     /// Waits until the plan is on its way.
-    pub fn done(mut self) -> Result<()> {
-        let mut word = String::new();
-        // The pipe's end comes later, with that of the copy, whose memory is taken apart first.
-        while word != DONE {
-            let mut piece = [0; 256];
-            match self.0.read(&mut piece).context("waiting for the app to be prepared")? {
-                0 if word.is_empty() => bail!("the process that prepares the app was killed"),
-                0 => bail!(word),
-                count => word.push_str(&String::from_utf8_lossy(&piece[..count])),
-            }
+    pub fn done(self) -> Result<()> {
+        let mut line = String::new();
+        // Not until the pipe's end, which comes later, with that of the copy: its memory is taken apart first.
+        BufReader::new(self.0).read_line(&mut line).context("waiting for the app to be prepared")?;
+        match line.trim_end() {
+            DONE => Ok(()),
+            "" => bail!("the process that prepares the app was killed"),
+            wrong => bail!("{wrong}"),
         }
-        Ok(())
     }
 }
 
