@@ -14,7 +14,7 @@ use harness::{Containerd, SpinApp, Task, image, required_env};
 
 use crate::error::Error;
 use crate::probe;
-use crate::programs::Programs;
+use crate::programs::{self, Programs};
 
 /// After the end of a task: what shim and containerd still do about it would disturb the next measurement.
 const AFTERMATH: Duration = Duration::from_millis(150);
@@ -156,8 +156,8 @@ impl Node {
         let (id, address) = ("tried", any_address());
         run(self.containerd.command(&["containers", "create"]).args(service.arguments(id, address)));
         let shim = match service.name {
-            RUNC => self.containerd.bin().join("containerd-shim-runc-v2"),
-            _ => PathBuf::from(required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2"),
+            RUNC => programs::runcs_shim(self.containerd.bin()),
+            _ => programs::shim(),
         };
         let bundle = Bundle::new(&self.containerd, id);
         let began = Instant::now();

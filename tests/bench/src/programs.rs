@@ -33,17 +33,26 @@ impl Programs {
     }
 }
 
+/// Ours.
+pub fn shim() -> PathBuf {
+    Path::new(&required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2")
+}
+
+/// runc's, which is containerd's own and among its programs.
+pub fn runcs_shim(containerd: &Path) -> PathBuf {
+    containerd.join("containerd-shim-runc-v2")
+}
+
 /// Has the kernel keep the programs that a start executes, of either runtime, as it keeps what was read in order.
 ///
 /// What page faults brought into memory, after a boot or where memory was short, lies there in single pages, and each process takes several times as
 /// long to have it mapped. So a start would depend on what was done on the machine before.
 pub fn read_in_order(containerd: &Path) -> Result<(), Error> {
-    let ours = PathBuf::from(required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
     let runc = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .map(|dir| dir.join("runc"))
         .find(|runc| runc.is_file());
-    let containerds = ["ctr", "containerd-shim-runc-v2"].map(|program| containerd.join(program));
-    containerds.into_iter().chain([ours]).chain(runc).try_for_each(|program| renew(&program).map_err(Error::io(program)))
+    let programs = [containerd.join("ctr"), runcs_shim(containerd), shim()];
+    programs.into_iter().chain(runc).try_for_each(|program| renew(&program).map_err(Error::io(program)))
 }
 
 /// Has a file out of memory, as far as nobody has it mapped, and in again.

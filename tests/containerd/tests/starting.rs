@@ -176,11 +176,15 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
 }
 
-/// Processes that are counted in the container's cgroups, by name.
+/// The processes in a cgroup, by name.
+fn names_in(cgroup: &Path) -> Vec<String> {
+    let members = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    members.lines().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect()
+}
+
+/// Those in a container's cgroups.
 fn members(containerd: &Containerd, id: &str) -> Vec<String> {
-    let lists = containerd.cgroups().filter_map(|dir| fs::read_to_string(dir.join(id).join("cgroup.procs")).ok());
-    let pids: Vec<String> = lists.flat_map(|pids| pids.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect()
+    containerd.cgroups().flat_map(|dir| names_in(&dir.join(id))).collect()
 }
 
 #[test]
@@ -234,11 +238,7 @@ fn who_makes_a_container_enters_its_cgroup_instead_of_having_a_process_moved_the
     let task = bundle.start(&shim());
     let (entered, pid) = std::thread::scope(|scope| {
         let created = scope.spawn(|| task.create());
-        let entered = wait_for("somebody in the cgroup", 10, || {
-            let members = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-            let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-            members.lines().next().and_then(name).ok_or("there is nobody")
-        });
+        let entered = wait_for("somebody in the cgroup", 10, || names_in(&cgroup).into_iter().next().ok_or("there is nobody"));
         set(false);
         (entered, created.join().expect("created"))
     });

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use harness::app::cached;
-use harness::process::run;
+use harness::process::{run, said};
 use harness::{Containerd, Redis, SpinApp, image};
 
 /// The guest whose speed counts most, in both forms of reuse, and its like of WASI 0.3.
@@ -111,7 +111,7 @@ impl Trainer {
         let run =
             ["run", "--rm", "--runtime", "io.containerd.spin.v2", "--mount", &self.mount, "train.local/text:1", "train", "/text"];
         let output = self.containerd.ctr(&run);
-        assert!(harness::process::said(&output).contains("exec /text:"), "{}", harness::process::said(&output));
+        assert!(said(&output).contains("exec /text:"), "{}", said(&output));
     }
 
     /// Images whose code the node has not.
