@@ -27,14 +27,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
         return ExitCode::FAILURE;
     };
+    // Here is time for it: the pod's network is made before there is an order.
+    precompile::compatibility();
     work(&Link::new(socket));
     ExitCode::SUCCESS
 }
 
-/// The same for a copy of the daemon.
+/// The same for a copy of the daemon, whose order is already under way.
 pub fn work(link: &Link) {
-    // What most orders need, and what may be done before there is one.
-    precompile::compatibility();
     // libcontainer's handle, kept by its library: the processes it copies from this one have it then. Where it can't be had, they will say so.
     drop(ProcfsHandle::new());
     let program = create::own_program();
