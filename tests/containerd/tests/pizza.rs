@@ -98,6 +98,7 @@ fn an_order_placed_while_no_kitchen_hears_is_cooked_once_one_does() {
     let house = House { kitchen: open_kitchen(&containerd, &redis, 0), restaurant };
     house.wait_for_state(&location(&placed), "ready");
     house.wait_for_state("/order/PIZZA", "ready");
+    house.kitchen.wait_to_say(&["cooking PIZZA"]);
     assert_eq!(house.kitchen.said().matches("cooking PIZZA").count(), 1);
 }
 

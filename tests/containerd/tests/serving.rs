@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use harness::app::{cached, digest, wasm};
 use harness::process::switches;
-use harness::{Containerd, SpinApp, wait_for};
+use harness::{Containerd, SpinApp};
 
 #[test]
 fn a_plain_image_answers_whatever_its_command_says() {
@@ -162,7 +162,8 @@ fn a_term_lets_the_request_in_flight_finish_and_exits_0() {
     task.get("/");
     let url = task.url("/?sleep=1500");
     let slow = std::thread::spawn(move || harness::http::get(&url));
-    wait_for("the request to be in the guest", 10, || if task.said().contains("sleeping") { Ok(()) } else { Err(task.said()) });
+    // The request is in the guest.
+    task.wait_to_say(&["sleeping"]);
     task.kill("TERM");
     assert_eq!(task.wait(), Some(0));
     assert_eq!(slow.join().expect("the client ends").map(|answer| answer.status), Ok(200));
@@ -174,10 +175,7 @@ fn stdout_and_stderr_of_a_component_are_the_containers() {
     let task = containerd.serve("says", &SpinApp::http("probe-http", ""));
     task.get("/?stdout=to-the-out");
     task.get("/?stderr=to-the-err");
-    wait_for("both lines", 10, || match task.said() {
-        said if said.contains("to-the-out") && said.contains("to-the-err") => Ok(()),
-        said => Err(said),
-    });
+    task.wait_to_say(&["to-the-out", "to-the-err"]);
 }
 
 #[test]
@@ -186,7 +184,7 @@ fn a_trap_is_a_500_with_the_trap_on_stderr_and_the_next_request_is_fine() {
     let task = containerd.serve("traps", &SpinApp::http("probe-http", ""));
     assert_eq!(task.get("/?trap").status, 500);
     assert_eq!(task.get("/").status, 200);
-    assert!(task.said().contains("unreachable"), "{}", task.said());
+    task.wait_to_say(&["unreachable"]);
 }
 
 /// How often those threads of a process that serve HTTP have waited.

@@ -258,6 +258,14 @@ impl Task<'_> {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
+    /// Waits until it has said all of that: its words come by way of containerd, later than its answers.
+    pub fn wait_to_say(&self, words: &[&str]) {
+        wait_for("words", 10, || match self.said() {
+            said if words.iter().all(|word| said.contains(word)) => Ok(()),
+            said => Err(format!("{words:?} are not all in: {said}")),
+        });
+    }
+
     /// Waits for its end; the exit code.
     pub fn wait(&mut self) -> Option<i32> {
         wait_for("the end of a task", 60, || match self.ctr.try_wait() {
