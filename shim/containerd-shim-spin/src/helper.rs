@@ -27,7 +27,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("containerd-shim-spin-v2: {VERB} is for the daemon");
         return ExitCode::FAILURE;
     };
-    // Here is time for it: the pod's network is made before there is an order.
+    // There is time for it where a pod's sandbox was made, and its container is yet to be asked for.
     precompile::compatibility();
     work(&Link::new(socket));
     ExitCode::SUCCESS

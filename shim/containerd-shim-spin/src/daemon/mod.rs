@@ -17,7 +17,7 @@ mod task;
 mod update;
 
 use std::env::set_current_dir;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -67,17 +67,20 @@ impl Daemon {
     /// Serves until containerd says that nothing is left to serve. The process's directory is the pod's first bundle.
     pub fn run(self) -> Result<()> {
         // First of all: the helper would have the streams too, and who called `start` waits until nobody has them.
-        let log = let_go()?;
+        stdio::take(&Paths::default())?;
         // Who started us will create a container.
-        let first = match helper::first().context("starting the first helper")? {
-            Part::Daemon(first) => first,
-            Part::Helper(link) => {
-                drop((self, log));
+        let first = match helper::first() {
+            Ok(Part::Daemon(first)) => Ok(first),
+            Ok(Part::Helper(link)) => {
+                drop(self);
                 return be_helper(&link);
             }
+            Err(error) => Err(error),
         };
         setpgid(None, None)?;
-        init_log(log, self.debug)?;
+        init_log(self.debug)?;
+        // Not before somebody can read of it.
+        let first = first.context("starting the first helper")?;
         set_current_dir("/")?;
         // A container's first process is the helper's child; when the helper ends, it becomes ours.
         set_child_subreaper(Some(Pid::INIT))?;
@@ -113,26 +116,20 @@ impl Daemon {
     }
 }
 
-/// What a helper is that was executed: a group of its own, and nothing of the daemon's log and of the environment that `start` was called with.
+/// What a helper is that was executed: a group of its own, and nothing of the environment that `start` was called with.
 fn be_helper(link: &Link) -> Result<()> {
     setpgid(None, None)?;
     sys::clear_environment()?;
-    stdio::take(&Paths::default())?;
     crate::helper::work(link);
     Ok(())
 }
 
-/// Lets go of the streams that `start` was called with; standard error is now the bundle's fifo, from which containerd copies to its own log.
-fn let_go() -> Result<File> {
-    stdio::take(&Paths::default())?;
+/// Logs to the bundle's fifo, from which containerd copies to its own log.
+fn init_log(debug: bool) -> Result<()> {
     // Open for reading too: containerd may come later, or go; and never to wait for it.
     let open = |path| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
     let log = open("log").or_else(|_| open("/dev/null"))?;
     dup2_stderr(&log)?;
-    Ok(log)
-}
-
-fn init_log(log: File, debug: bool) -> Result<()> {
     log::set_max_level(if debug { log::LevelFilter::Debug } else { log::LevelFilter::Info });
     Ok(log::set_boxed_logger(Box::new(FifoLogger::with_file(log)))?)
 }
