@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use harness::http::free_port;
 use harness::process::{run, said};
-use harness::shim::Bundle;
+use harness::shim::{self, Bundle};
 use harness::{Containerd, SpinApp, Task, image, required_env};
 
 use crate::error::Error;
@@ -157,7 +157,7 @@ impl Node {
         run(self.containerd.command(&["containers", "create"]).args(service.arguments(id, address)));
         let shim = match service.name {
             RUNC => programs::runcs_shim(self.containerd.bin()),
-            _ => programs::shim(),
+            _ => shim::program(),
         };
         let bundle = Bundle::new(&self.containerd, id);
         let began = Instant::now();

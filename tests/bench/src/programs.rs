@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use harness::required_env;
+use harness::shim;
 use rustix::fs::{Advice, fadvise};
 
 use crate::error::Error;
@@ -33,11 +33,6 @@ impl Programs {
     }
 }
 
-/// Ours.
-pub fn shim() -> PathBuf {
-    Path::new(&required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2")
-}
-
 /// runc's, which is containerd's own and among its programs.
 pub fn runcs_shim(containerd: &Path) -> PathBuf {
     containerd.join("containerd-shim-runc-v2")
@@ -51,7 +46,7 @@ pub fn read_in_order(containerd: &Path) -> Result<(), Error> {
     let runc = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .map(|dir| dir.join("runc"))
         .find(|runc| runc.is_file());
-    let programs = [containerd.join("ctr"), runcs_shim(containerd), shim()];
+    let programs = [containerd.join("ctr"), runcs_shim(containerd), shim::program()];
     programs.into_iter().chain(runc).try_for_each(|program| renew(&program).map_err(Error::io(program)))
 }
 

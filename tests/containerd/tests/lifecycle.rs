@@ -1,9 +1,9 @@
 //! The life of tasks: containerd restarts, what is left behind, native containers beside Spin apps.
 
 use std::fs;
-use std::path::Path;
 
 use harness::process::{command_line, pids};
+use harness::shim::program;
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, wait_for};
 
@@ -88,15 +88,13 @@ fn what_the_shim_cannot_do_is_not_implemented_and_does_the_task_no_harm() {
 
 #[test]
 fn the_shim_is_one_static_file() {
-    let shim = Path::new(&harness::required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
-    let headers = harness::process::run(std::process::Command::new("readelf").arg("-ldW").arg(shim));
+    let headers = harness::process::run(std::process::Command::new("readelf").arg("-ldW").arg(program()));
     assert!(headers.contains("LOAD") && !headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
 }
 
 #[test]
 fn info_answers_at_once_without_a_bundle() {
-    let shim = Path::new(&harness::required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2");
-    let output = std::process::Command::new(shim).arg("-info").current_dir("/").stdin(std::process::Stdio::null()).output();
+    let output = std::process::Command::new(program()).arg("-info").current_dir("/").stdin(std::process::Stdio::null()).output();
     let output = output.expect("the shim can be run");
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("io.containerd.spin.v2"));

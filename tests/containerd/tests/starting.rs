@@ -6,14 +6,10 @@ use std::path::{Path, PathBuf};
 
 use harness::http::{free_port, get};
 use harness::process::{command_line, parent, pids};
-use harness::shim::{Bundle, Shim};
+use harness::shim::{Bundle, Shim, program};
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, image, required_env, wait_for};
 use serde_json::{Value, json};
-
-fn shim() -> PathBuf {
-    Path::new(&required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2")
-}
 
 /// A container of the image; the address it would serve at.
 fn container(containerd: &Containerd, id: &str, archive: &Path, command: &str) -> String {
@@ -66,7 +62,7 @@ fn an_app_is_ready_before_its_start_and_listens_only_after_it() {
     let containerd = Containerd::v2();
     let address = hello(&containerd, "patient");
     let bundle = Bundle::new(&containerd, "patient");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     create_app(&task);
     assert!(TcpStream::connect(&address).is_err(), "it listens before it was started");
     task.run().expect("started");
@@ -78,7 +74,7 @@ fn an_app_that_is_told_to_end_before_its_start_ends() {
     let containerd = Containerd::v2();
     hello(&containerd, "unwanted");
     let bundle = Bundle::new(&containerd, "unwanted");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     create_app(&task);
     task.kill(15);
     assert_eq!(task.wait(), 0);
@@ -92,7 +88,7 @@ fn an_app_that_can_not_run_says_so_when_it_is_started() {
     let app = SpinApp::http("hello-p2", "").file("spin.toml", b"nonsense");
     container(&containerd, "bad", &app.plain("test.local/bad:1"), "/");
     let bundle = Bundle::new(&containerd, "bad");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     create_app(&task);
     task.run().expect("what is wrong with an app is no failure of the start");
     assert_eq!(task.wait(), 64);
@@ -103,7 +99,7 @@ fn an_app_gives_no_way_to_write_to_the_nodes_program() {
     let containerd = Containerd::v2();
     hello(&containerd, "readonly");
     let bundle = Bundle::new(&containerd, "readonly");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let program = format!("/proc/{}/exe", create_app(&task));
     // Of a program that runs, which is over at some time, this is looked at first with `truncate` alone.
     let refused = fs::File::options().write(true).truncate(true).open(program).expect_err("it is open for writing");
@@ -115,7 +111,7 @@ fn an_app_sees_no_file_systems_that_it_has_no_use_for() {
     let containerd = Containerd::v2();
     hello(&containerd, "fitted");
     let bundle = Bundle::new(&containerd, "fitted").edited(with_cgroups);
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let mounts = fs::read_to_string(format!("/proc/{}/mounts", create_app(&task))).expect("the app lives");
     let kinds: Vec<_> = mounts.lines().filter_map(|line| line.split(' ').nth(2)).collect();
     assert!(
@@ -130,7 +126,7 @@ fn hooks_of_a_start_are_not_run_by_the_creation() {
     hello(&containerd, "hooked");
     let missing = |spec: &mut Value| spec["hooks"] = json!({ "startContainer": [{ "path": "/is/not/there" }] });
     let bundle = Bundle::new(&containerd, "hooked").edited(missing);
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let pid = task.create();
     quiet(pid);
     let cmdline = command_line(pid);
@@ -145,7 +141,7 @@ fn an_app_may_have_as_many_files_as_its_container_allows() {
     hello(&containerd, "files");
     let limited = |spec: &mut Value| spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 4096 }]);
     let bundle = Bundle::new(&containerd, "files").edited(limited);
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let limits = fs::read_to_string(format!("/proc/{}/limits", create_app(&task))).expect("the app runs");
     let files: Vec<_> =
         limits.lines().filter(|line| line.starts_with("Max open files")).flat_map(str::split_whitespace).collect();
@@ -163,7 +159,7 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     let containerd = Containerd::v2();
     let address = hello(&containerd, "replaced");
     let bundle = Bundle::new(&containerd, "replaced");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let helper = wait_for("the first helper", 10, || {
         let copies = copies("replaced");
         let of_another = |pid: &&i32| parent(**pid).is_some_and(|parent| copies.contains(&parent));
@@ -192,7 +188,7 @@ fn a_container_is_made_while_its_app_is_prepared_and_nothing_is_left_of_it_where
     let containerd = Containerd::v2();
     container(&containerd, "given-up", &SpinApp::http("hello-p2", "").artifact("test.local/given-up:1"), "/");
     let bundle = Bundle::new(&containerd, "given-up");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let (created, deleted) = std::thread::scope(|scope| {
         // Who prepares an artifact asks containerd for the image.
         let still = containerd.stand_still();
@@ -235,7 +231,7 @@ fn who_makes_a_container_enters_its_cgroup_instead_of_having_a_process_moved_the
     hello(&containerd, "entered");
     let bundle = Bundle::new(&containerd, "entered");
     let (cgroup, set) = frozen(&containerd, "entered");
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let (entered, pid) = std::thread::scope(|scope| {
         let created = scope.spawn(|| task.create());
         let entered = wait_for("somebody in the cgroup", 10, || names_in(&cgroup).into_iter().next().ok_or("there is nobody"));
@@ -284,7 +280,7 @@ fn a_program_sees_its_cgroup_as_it_is() {
     let containerd = Containerd::v2();
     pause(&containerd, "seeing");
     let bundle = Bundle::new(&containerd, "seeing").edited(with_cgroups);
-    let task = bundle.start(&shim());
+    let task = bundle.start(&program());
     let pid = task.create();
     task.run().expect("started");
     // One directory for each controller, which is the container's own; or all cgroups there are.
@@ -300,7 +296,7 @@ fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
     let containerd = Containerd::v2();
     pause(&containerd, "pod");
     let pod = Bundle::new(&containerd, "pod").edited(of_pod("sandbox"));
-    let sandbox = pod.start(&shim());
+    let sandbox = pod.start(&program());
     let pid = sandbox.create();
     sandbox.run().expect("started");
     // Until its helper has ended, the container's process is the helper's child.
@@ -309,7 +305,7 @@ fn a_helper_waits_for_the_container_that_a_pod_will_have_and_none_after_it() {
 
     let address = hello(&containerd, "member");
     let member = Bundle::new(&containerd, "member").edited(of_pod("container"));
-    let app = member.start(&shim());
+    let app = member.start(&program());
     app.create();
     wait_for("no helper", 10, || holds(helpers_of(daemon) == 0));
     app.run().expect("started");

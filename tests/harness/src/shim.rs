@@ -17,8 +17,8 @@ use containerd_shim_protos::ttrpc::context;
 use libc::{c_char, c_int, posix_spawn_file_actions_addchdir_np, posix_spawn_file_actions_t};
 use serde_json::Value;
 
-use crate::Containerd;
 use crate::process::said;
+use crate::{Containerd, required_env};
 
 /// Where the C library has this for a directory of the child's, the standard library lends it this process's memory, as containerd does; it would copy it
 /// instead, which takes longer than some of what is measured. A static program has of that library only what is named.
@@ -27,6 +27,11 @@ static LENT: unsafe extern "C" fn(*mut posix_spawn_file_actions_t, *const c_char
 
 /// How long a shim may take over a call.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The shim that is tested.
+pub fn program() -> PathBuf {
+    Path::new(&required_env("SPIN_SHIM_DIR")).join("containerd-shim-spin-v2")
+}
 
 /// What a shim finds of a container that containerd knows and has no task of. Removed with the value.
 #[derive(Debug)]

@@ -2,14 +2,15 @@
 
 use std::fs;
 
+use harness::shim;
+
 use crate::error::Error;
-use crate::programs;
 use crate::report::{Report, Side};
 
 /// Stripped, as it is shipped.
 pub fn measure(report: &mut Report) -> Result<(), Error> {
     report.step("size")?;
-    let shim = programs::shim();
+    let shim = shim::program();
     let length = fs::metadata(&shim).map_err(Error::io(&shim))?.len();
     report.add("size/binary", "bytes", Side::new("containerd-shim-spin-v2", vec![length as f64]), None);
     Ok(())
