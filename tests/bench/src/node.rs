@@ -161,14 +161,16 @@ impl Node {
         };
         let bundle = Bundle::new(&self.containerd, id);
         let began = Instant::now();
+        let task = bundle.start(&shim);
+        task.create();
         let answered = scope(|scope| {
+            // Not before: who asks takes a processor from who is to be measured, and no service answers before its task is started.
             let answered = scope.spawn(|| probe::first_200(address));
-            let task = bundle.start(&shim);
-            task.create();
             let ran = task.run();
             let answered = answered.join().expect("asking does not panic");
             ran.map_err(|said| Error::Failed { program: "Start", said }).and(answered)
         });
+        drop(task);
         drop(bundle);
         self.containerd.ctr_ok(&["containers", "rm", id]);
         sleep(AFTERMATH);
