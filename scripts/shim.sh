@@ -26,9 +26,12 @@ cargo build --profile dist --locked -p containerd-shim-spin -p spin-oci --target
 for program in containerd-shim-spin-v2 spin-oci; do
   built=${CARGO_TARGET_DIR:-target}/$machine-unknown-linux-gnu/dist/$program
   if [ "$built" -nt "dist/$program" ]; then
-    # Under another name first: it may be running.
-    strip --strip-all -o "dist/$program.new" "$built"
+    # Under another name first: it may be running. Written in large pieces, as which the kernel keeps it (docs/operations.md).
+    strip --strip-all -o "$built.stripped" "$built"
+    dd if="$built.stripped" of="dist/$program.new" bs=2M status=none
+    chmod 755 "dist/$program.new"
     mv "dist/$program.new" "dist/$program"
+    rm "$built.stripped"
   fi
   ls -l "dist/$program"
 done

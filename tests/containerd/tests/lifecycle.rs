@@ -93,6 +93,24 @@ fn the_shim_is_one_static_file() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn the_shims_file_can_be_mapped_in_large_pages() {
+    const LARGE: u64 = 2 << 20;
+    let headers = harness::process::run(std::process::Command::new("readelf").arg("-lW").arg(program()));
+    let number = |column: &str| u64::from_str_radix(column.trim_start_matches("0x"), 16).expect("a number");
+    let mut mapped = 0;
+    for line in headers.lines() {
+        // Type, offset, address, physical address, length in the file, in memory, flags, alignment.
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if columns.first() == Some(&"LOAD") && columns[6] == "R" {
+            assert_eq!(number(columns[1]) % LARGE, number(columns[2]) % LARGE, "{headers}");
+            mapped += number(columns[4]);
+        }
+    }
+    assert!(mapped > LARGE, "{headers}");
+}
+
+#[test]
 fn info_answers_at_once_without_a_bundle() {
     let output = std::process::Command::new(program()).arg("-info").current_dir("/").stdin(std::process::Stdio::null()).output();
     let output = output.expect("the shim can be run");

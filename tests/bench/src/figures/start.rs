@@ -25,7 +25,7 @@ type Part = fn(&Started) -> Duration;
 pub fn measure(scale: &Scale, programs: &Programs, report: &mut Report) -> Result<(), Error> {
     report.step("start: containerd and images")?;
     let node = Node::new();
-    programs::read_in_order(node.containerd().bin())?;
+    programs::in_large_pieces(node.containerd().bin())?;
     let app = SpinApp::http(GUEST, "");
     let services = [node.plain("start", &app), node.artifact("start", &app), node.native("start", programs, None)?];
     seen_before(&node, &services, scale, report)?;
