@@ -2,8 +2,8 @@
 
 /// Functions of the same code become one, which makes it 3 % smaller.
 const FOLDED: &str = "--icf=all";
-/// What is executed lies in the file as it will in memory, to 2 MiB: where the kernel keeps the file in pieces of that size, it maps each as one page, not
-/// as 512 that every process of a start has to ask for (docs/operations.md). The file is not longer for it.
+/// What is executed lies in the file as it will in memory, to 2 MiB: where the kernel keeps the file in pieces of that size, it maps each as one page, for
+/// which each process of a start has one page fault, not many (docs/operations.md). The file is not longer for it.
 const LARGE_PAGES: &str = "-z,max-page-size=0x200000";
 
 fn main() {

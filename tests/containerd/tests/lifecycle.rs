@@ -86,9 +86,14 @@ fn what_the_shim_cannot_do_is_not_implemented_and_does_the_task_no_harm() {
     assert_eq!(task.get("/").status, 200);
 }
 
+/// The program's headers, and its dynamic section if it has one.
+fn headers() -> String {
+    harness::process::run(std::process::Command::new("readelf").arg("-ldW").arg(program()))
+}
+
 #[test]
 fn the_shim_is_one_static_file() {
-    let headers = harness::process::run(std::process::Command::new("readelf").arg("-ldW").arg(program()));
+    let headers = headers();
     assert!(headers.contains("LOAD") && !headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
 }
 
@@ -96,7 +101,7 @@ fn the_shim_is_one_static_file() {
 #[cfg(target_arch = "x86_64")]
 fn the_shims_file_can_be_mapped_in_large_pages() {
     const LARGE: u64 = 2 << 20;
-    let headers = harness::process::run(std::process::Command::new("readelf").arg("-lW").arg(program()));
+    let headers = headers();
     let number = |column: &str| u64::from_str_radix(column.trim_start_matches("0x"), 16).expect("a number");
     let mut mapped = 0;
     for line in headers.lines() {
