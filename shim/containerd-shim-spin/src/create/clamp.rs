@@ -3,62 +3,17 @@
 //! A node that is itself a container often lacks CAP_SYS_RESOURCE (and others). Setting a lower oom score or a higher limit fails there,
 //! and with it every pod; runc's users get the same leniency from containerd's `restrict_oom_score_adj`.
 
-use std::collections::HashSet;
 use std::fs;
 
 use anyhow::{Context, Result};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, Process};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::sys;
 
-/// In the kernel's order: the position is the bit.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// What this process may do.
 struct Powers {
-    capabilities: HashSet<&'static str>,
+    capabilities: CapabilitySet,
     oom_score_adj: i32,
     hard_limit: fn(u32) -> u64,
 }
@@ -71,20 +26,16 @@ pub fn to_what_is_allowed(process: &mut Process) -> Result<()> {
 
 impl Powers {
     fn own() -> Result<Self> {
-        let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-        let bits =
-            status.lines().find_map(|line| line.strip_prefix("CapPrm:")).context("no capabilities in /proc/self/status")?;
-        let bits = u64::from_str_radix(bits.trim(), 16).context("capabilities in /proc/self/status")?;
+        let capabilities = capabilities(None).context("our capabilities")?.permitted;
         let score = fs::read_to_string("/proc/self/oom_score_adj").context("/proc/self/oom_score_adj")?;
-        let named = CAPABILITIES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
-        Ok(Self { capabilities: named.collect(), oom_score_adj: score.trim().parse()?, hard_limit: sys::hard_limit })
+        Ok(Self { capabilities, oom_score_adj: score.trim().parse()?, hard_limit: sys::hard_limit })
     }
 
     fn clamp(&self, process: &mut Process) {
         if let Some(capabilities) = process.capabilities() {
             process.set_capabilities(Some(self.held(capabilities)));
         }
-        if self.capabilities.contains("SYS_RESOURCE") {
+        if self.capabilities.contains(CapabilitySet::SYS_RESOURCE) {
             return;
         }
         if let Some(score) = process.oom_score_adj() {
@@ -106,7 +57,7 @@ impl Powers {
     }
 
     fn holds(&self, capability: Capability) -> bool {
-        self.capabilities.contains(capability.to_string().as_str())
+        CapabilitySet::from_name(&capability.to_string()).is_some_and(|capability| self.capabilities.contains(capability))
     }
 
     fn limited(&self, limit: &PosixRlimit) -> PosixRlimit {
@@ -130,14 +81,14 @@ mod tests {
         process.capabilities(capabilities).build().expect("a process")
     }
 
-    fn powers(capabilities: &[&'static str]) -> Powers {
-        Powers { capabilities: capabilities.iter().copied().collect(), oom_score_adj: 5, hard_limit: |_| 1024 }
+    fn powers(capabilities: CapabilitySet) -> Powers {
+        Powers { capabilities, oom_score_adj: 5, hard_limit: |_| 1024 }
     }
 
     #[test]
     fn without_the_capability_nothing_is_asked_that_would_be_refused() {
         let mut process = process();
-        powers(&["KILL"]).clamp(&mut process);
+        powers(CapabilitySet::KILL).clamp(&mut process);
         let limit = &process.rlimits().as_ref().expect("limits")[0];
         assert_eq!((process.oom_score_adj(), limit.hard(), limit.soft()), (Some(5), 1024, 1024));
         let bounding = process.capabilities().as_ref().and_then(|sets| sets.bounding().clone()).expect("a set");
@@ -147,13 +98,16 @@ mod tests {
     #[test]
     fn with_the_capability_a_spec_is_left_as_it_is() {
         let mut process = process();
-        powers(&["KILL", "SYS_RESOURCE"]).clamp(&mut process);
+        powers(CapabilitySet::KILL | CapabilitySet::SYS_RESOURCE).clamp(&mut process);
         let limit = &process.rlimits().as_ref().expect("limits")[0];
         assert_eq!((process.oom_score_adj(), limit.hard()), (Some(-997), 4096));
     }
 
     #[test]
-    fn the_table_of_capabilities_is_in_the_kernels_order() {
-        assert_eq!((CAPABILITIES[0], CAPABILITIES[24], CAPABILITIES[40]), ("CHOWN", "SYS_RESOURCE", "CHECKPOINT_RESTORE"));
+    fn a_spec_and_the_kernel_mean_the_same_capabilities() {
+        for (name, one) in CapabilitySet::all().iter_names() {
+            let capability = serde_json::from_value(format!("CAP_{name}").into()).expect("a spec can name it");
+            assert!(powers(one).holds(capability) && !powers(!one).holds(capability), "{name}");
+        }
     }
 }
