@@ -58,6 +58,6 @@ fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<()> {
     let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
     match &order.program {
         None => create::create(&bundle, &request, program, link),
-        Some(file) => exec::exec(&bundle, request, file, link),
+        Some(program) => exec::exec(&bundle, request, program, link),
     }
 }

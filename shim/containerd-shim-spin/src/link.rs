@@ -26,8 +26,17 @@ pub struct Order {
     pub bundle: PathBuf,
     /// Of the process that is to run.
     pub streams: Paths,
-    /// The file that describes one more program for the container; none: make the container.
-    pub program: Option<PathBuf>,
+    /// One more program for the container; none: make the container.
+    pub program: Option<Program>,
+}
+
+/// A program for a container that runs.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Program {
+    /// The file that describes its process.
+    pub file: PathBuf,
+    /// The container's init process, as the daemon sees it.
+    pub init: u32,
 }
 
 /// To the daemon.
@@ -134,7 +143,8 @@ mod tests {
     fn an_order_arrives_as_it_was_sent_and_none_when_the_daemon_ends() {
         let (mut near, link) = pair();
         let streams = Paths { stdout: "/run/fifo".into(), ..Paths::default() };
-        let order = Order { bundle: "/run/bundle".into(), streams, program: Some("exec-1.json".into()) };
+        let order =
+            Order { bundle: "/run/bundle".into(), streams, program: Some(Program { file: "exec-1.json".into(), init: 7 }) };
         writeln!(near, "{}", serde_json::to_string(&order).expect("encodes")).expect("sent");
         let arrived = link.order().expect("read").expect("an order");
         assert_eq!(format!("{arrived:?}"), format!("{order:?}"));

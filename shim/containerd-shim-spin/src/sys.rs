@@ -16,7 +16,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, setpriority_process, waitpid};
+use rustix::process::{Signal, set_parent_process_death_signal, setpriority_process};
 use tokio::io::unix::AsyncFd;
 
 /// The kernel's flag for clone3 (linux/sched.h), larger than the integer that the C library has flags in.
@@ -129,7 +129,6 @@ pub fn fork_dependent() -> io::Result<Fork> {
 /// The same with the copy in another cgroup, version 2's, from the start.
 pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     alone()?;
-    let own = std::process::id();
     // SAFETY: a structure of numbers, of which none need be other than zero.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = CLONE_INTO_CGROUP;
@@ -138,10 +137,7 @@ pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     // SAFETY: this thread is the only one, and it is here, where it holds no lock. Without a stack of its own the copy goes on where this is; the
     // structure outlives the call, and its size is given.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) } {
-        0 => {
-            end_with(own)?;
-            Ok(Fork::Child)
-        }
+        0 => Ok(Fork::Child),
         pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
     }
 }
@@ -153,12 +149,6 @@ fn end_with(parent: u32) -> io::Result<()> {
         vanish();
     }
     Ok(())
-}
-
-/// Waits for the end of a child.
-pub fn wait_for(child: u32) {
-    let child = Pid::from_raw(child.cast_signed());
-    let _no_child = waitpid(child, WaitOptions::empty());
 }
 
 /// Lets any other process have this one's processor first: nothing that is left to do here is waited for.

@@ -1,1 +1,57 @@
-//! The tests are in `tests/`.
+//! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
+
+use std::fs;
+use std::path::Path;
+
+use harness::http::free_port;
+use harness::process::{command_line, pids};
+use harness::{Containerd, SpinApp, image, required_env};
+use serde_json::{Value, json};
+
+/// A container of the image; the address it would serve at.
+pub fn container(containerd: &Containerd, id: &str, archive: &Path, command: &str) -> String {
+    let address = format!("127.0.0.1:{}", free_port());
+    containerd.import(archive);
+    let env = format!("SPIN_HTTP_LISTEN_ADDR={address}");
+    let image = format!("test.local/{id}:1");
+    containerd.ctr_ok(&[
+        "containers",
+        "create",
+        "--net-host",
+        "--runtime",
+        "io.containerd.spin.v2",
+        "--env",
+        &env,
+        &image,
+        id,
+        command,
+    ]);
+    address
+}
+
+/// A container of an app that answers "hello"; the address it would serve at.
+pub fn hello(containerd: &Containerd, id: &str) -> String {
+    container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
+}
+
+/// A container of the program that waits for signals.
+pub fn pause(containerd: &Containerd, id: &str) {
+    let program = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
+    let files = tempfile::tempdir().expect("a directory");
+    fs::copy(program, files.path().join("pause")).expect("the pause program is built");
+    let archive = containerd.dir().join("pause.tar");
+    image::from_scratch(files.path(), &format!("test.local/{id}:1"), &archive);
+    container(containerd, id, &archive, "/pause");
+}
+
+/// With what CRI has in every container: a view of the cgroups.
+pub fn with_cgroups(spec: &mut Value) {
+    let mounts = spec["mounts"].as_array_mut().expect("there are mounts");
+    mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }));
+}
+
+/// Processes of a shim that was started for this container: the daemon and its first helper, which is a copy of it.
+pub fn copies(id: &str) -> Vec<i32> {
+    let argument = format!("\0-id\0{id}\0");
+    pids().into_iter().filter(|pid| command_line(*pid).contains(&argument)).collect()
+}

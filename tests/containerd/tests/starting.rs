@@ -2,39 +2,14 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 
-use harness::http::{free_port, get};
+use containerd_tests::{container, copies, hello, pause, with_cgroups};
+use harness::http::get;
 use harness::process::{command_line, parent, pids};
 use harness::shim::{Bundle, Shim, program};
 use harness::wait::holds;
-use harness::{Containerd, SpinApp, image, required_env, wait_for};
+use harness::{Containerd, SpinApp, wait_for};
 use serde_json::{Value, json};
-
-/// A container of the image; the address it would serve at.
-fn container(containerd: &Containerd, id: &str, archive: &Path, command: &str) -> String {
-    let address = format!("127.0.0.1:{}", free_port());
-    containerd.import(archive);
-    let env = format!("SPIN_HTTP_LISTEN_ADDR={address}");
-    let image = format!("test.local/{id}:1");
-    containerd.ctr_ok(&[
-        "containers",
-        "create",
-        "--net-host",
-        "--runtime",
-        "io.containerd.spin.v2",
-        "--env",
-        &env,
-        &image,
-        id,
-        command,
-    ]);
-    address
-}
-
-fn hello(containerd: &Containerd, id: &str) -> String {
-    container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
-}
 
 /// Creates the container and waits until its process is the app, which is so before it is started, and waits. The process.
 fn create_app(task: &Shim<'_>) -> i32 {
@@ -148,12 +123,6 @@ fn an_app_may_have_as_many_files_as_its_container_allows() {
     assert_eq!(files[3..5], ["4096", "4096"], "{limits}");
 }
 
-/// Processes of a shim that was started for this container: the daemon and its first helper, which is a copy of it.
-fn copies(id: &str) -> Vec<i32> {
-    let argument = format!("\0-id\0{id}\0");
-    pids().into_iter().filter(|pid| command_line(*pid).contains(&argument)).collect()
-}
-
 #[test]
 fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     let containerd = Containerd::v2();
@@ -172,81 +141,6 @@ fn a_helper_that_was_killed_while_it_waited_is_replaced() {
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
 }
 
-/// The processes in a cgroup, by name.
-fn names_in(cgroup: &Path) -> Vec<String> {
-    let members = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    members.lines().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect()
-}
-
-/// Those in a container's cgroups.
-fn members(containerd: &Containerd, id: &str) -> Vec<String> {
-    containerd.cgroups().flat_map(|dir| names_in(&dir.join(id))).collect()
-}
-
-#[test]
-fn a_container_is_made_while_its_app_is_prepared_and_nothing_is_left_of_it_where_that_is_given_up() {
-    let containerd = Containerd::v2();
-    container(&containerd, "given-up", &SpinApp::http("hello-p2", "").artifact("test.local/given-up:1"), "/");
-    let bundle = Bundle::new(&containerd, "given-up");
-    let task = bundle.start(&program());
-    let (created, deleted) = std::thread::scope(|scope| {
-        // Who prepares an artifact asks containerd for the image.
-        let still = containerd.stand_still();
-        let created = scope.spawn(|| task.try_create());
-        wait_for("the container's process", 10, || match members(&containerd, "given-up") {
-            names if names.iter().any(|name| name == "youki:[2:INIT]\n") => Ok(()),
-            names => Err(format!("{names:?}")),
-        });
-        assert!(!created.is_finished());
-        let deleted = task.delete();
-        let created = created.join().expect("an answer");
-        drop(still);
-        (created, deleted)
-    });
-    let error = created.expect_err("it was given up");
-    assert!(error.contains("the helper that creates the container was killed"), "{error}");
-    deleted.expect_err("there is no task");
-    assert_eq!(members(&containerd, "given-up"), Vec::<String>::new());
-    assert!(containerd.cgroups().all(|dir| !dir.join("given-up").exists()));
-    wait_for("the daemon alone", 10, || holds(copies("given-up").len() == 1));
-}
-
-/// The cgroup that `ctr` gives a container, in the hierarchy that freezes; made, and who enters it stops.
-fn frozen(containerd: &Containerd, id: &str) -> (PathBuf, impl Fn(bool)) {
-    let (root, file, frozen, thawed) = match Path::new("/sys/fs/cgroup/freezer") {
-        freezer if freezer.is_dir() => (freezer, "freezer.state", "FROZEN", "THAWED"),
-        _ => (Path::new("/sys/fs/cgroup"), "cgroup.freeze", "1", "0"),
-    };
-    let dir = root.join(containerd.namespace()).join(id);
-    fs::create_dir_all(&dir).expect("the cgroup can be made");
-    let file = dir.join(file);
-    let set = move |freeze| fs::write(&file, if freeze { frozen } else { thawed }).expect("the cgroup can be frozen and thawed");
-    set(true);
-    (dir, set)
-}
-
-#[test]
-fn who_makes_a_container_enters_its_cgroup_instead_of_having_a_process_moved_there() {
-    let containerd = Containerd::v2();
-    hello(&containerd, "entered");
-    let bundle = Bundle::new(&containerd, "entered");
-    let (cgroup, set) = frozen(&containerd, "entered");
-    let task = bundle.start(&program());
-    let (entered, pid) = std::thread::scope(|scope| {
-        let created = scope.spawn(|| task.create());
-        let entered = wait_for("somebody in the cgroup", 10, || names_in(&cgroup).into_iter().next().ok_or("there is nobody"));
-        set(false);
-        (entered, created.join().expect("created"))
-    });
-    // libcontainer gives its own processes other names.
-    assert_eq!(entered, "containerd-shim\n");
-    let everywhere = containerd.cgroups().map(|dir| dir.join("entered/cgroup.procs")).filter(|file| file.exists());
-    let everywhere: Vec<_> = everywhere.collect();
-    assert!(!everywhere.is_empty());
-    let alone = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|pids| pids == format!("{pid}\n"));
-    wait_for("the app alone in its cgroup", 10, || holds(everywhere.iter().all(alone)));
-}
-
 /// Marks the container as one of this pod.
 fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
     move |spec| {
@@ -257,38 +151,6 @@ fn of_pod(kind: &'static str) -> impl FnOnce(&mut Value) {
 /// Helpers that wait for work, or are at it.
 fn helpers_of(daemon: i32) -> usize {
     pids().into_iter().filter(|pid| parent(*pid) == Some(daemon) && command_line(*pid).contains("--helper")).count()
-}
-
-/// A container of the program that waits for signals.
-fn pause(containerd: &Containerd, id: &str) {
-    let program = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
-    let files = tempfile::tempdir().expect("a directory");
-    fs::copy(program, files.path().join("pause")).expect("the pause program is built");
-    let archive = containerd.dir().join("pause.tar");
-    image::from_scratch(files.path(), &format!("test.local/{id}:1"), &archive);
-    container(containerd, id, &archive, "/pause");
-}
-
-/// With what CRI has in every container: a view of the cgroups.
-fn with_cgroups(spec: &mut Value) {
-    let mounts = spec["mounts"].as_array_mut().expect("there are mounts");
-    mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }));
-}
-
-#[test]
-fn a_program_sees_its_cgroup_as_it_is() {
-    let containerd = Containerd::v2();
-    pause(&containerd, "seeing");
-    let bundle = Bundle::new(&containerd, "seeing").edited(with_cgroups);
-    let task = bundle.start(&program());
-    let pid = task.create();
-    task.run().expect("started");
-    // One directory for each controller, which is the container's own; or all cgroups there are.
-    let seen = PathBuf::from(format!("/proc/{pid}/root/sys/fs/cgroup"));
-    let views = [seen.join("pids"), seen.join(containerd.namespace()).join("seeing")];
-    let view = views.iter().find(|dir| dir.is_dir()).expect("a view of the cgroups");
-    let inside = || fs::read_to_string(view.join("cgroup.procs")).is_ok_and(|pids| pids == format!("{pid}\n"));
-    wait_for("the program alone in the cgroup that it sees", 10, || holds(inside()));
 }
 
 #[test]

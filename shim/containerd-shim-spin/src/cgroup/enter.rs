@@ -10,31 +10,46 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::mount::mount_bind;
-
 use super::Cgroup;
 use crate::sys::{self, Fork};
 
 impl Cgroup {
-    /// Makes this cgroup and goes on in it. For a process with one thread, whose mounts nobody shares.
-    ///
-    /// In version 2 it is a copy of this process that goes on; this one stays until the copy has ended, and does not come back from here.
-    /// Afterwards the cgroup's `cgroup.procs` leads nowhere in this process's mount namespace and those copied from it: libcontainer writes there
-    /// what is so already, and would wait. Where this fails, the ordinary way is still open.
-    pub fn enter(&self) -> io::Result<()> {
-        let dirs: BTreeSet<&Path> = self.dirs.values().map(AsRef::as_ref).collect();
+    /// Makes it, ready to take processes.
+    pub fn make(&self) -> io::Result<()> {
         if let Some(dir) = self.unified_dir() {
-            make_unified(dir)?;
-            be_born_in(dir)?;
-        } else {
-            dirs.iter().try_for_each(fs::create_dir_all)?;
-            if let Some(cpuset) = self.dir("cpuset") {
-                inherit(cpuset, "cpuset.cpus")?;
-                inherit(cpuset, "cpuset.mems")?;
-            }
-            dirs.iter().try_for_each(|dir| fs::write(dir.join("tasks"), "0"))?;
+            return make_unified(dir);
         }
-        dirs.iter().try_for_each(|dir| Ok(mount_bind("/dev/null", dir.join("cgroup.procs"))?))
+        self.each().iter().try_for_each(fs::create_dir_all)?;
+        if let Some(cpuset) = self.dir("cpuset") {
+            inherit(cpuset, "cpuset.cpus")?;
+            inherit(cpuset, "cpuset.mems")?;
+        }
+        Ok(())
+    }
+
+    /// Has a copy of this process, which must have one thread, do `child` in this cgroup, or where it isn't there hear why. Returns the copy's id. The copy
+    /// ends with a failure where it comes back from that.
+    pub fn spawn(&self, child: impl FnOnce(io::Result<()>)) -> io::Result<u32> {
+        let born = self.unified_dir().and_then(|dir| sys::fork_into(File::open(dir).ok()?.as_fd()).ok());
+        let is_there = born.is_some();
+        match born.map_or_else(sys::fork, Ok)? {
+            Fork::Parent(copy) => Ok(copy),
+            Fork::Child => {
+                child(if is_there { Ok(()) } else { self.enter() });
+                std::process::exit(1)
+            }
+        }
+    }
+
+    fn enter(&self) -> io::Result<()> {
+        // Before Linux 5.7 version 2 has no way without the wait.
+        let file = if self.is_unified() { "cgroup.procs" } else { "tasks" };
+        self.each().iter().try_for_each(|dir| fs::write(dir.join(file), "0"))
+    }
+
+    /// Controllers can share one.
+    fn each(&self) -> BTreeSet<&Path> {
+        self.dirs.values().map(AsRef::as_ref).collect()
     }
 }
 
@@ -51,26 +66,20 @@ fn inherit(dir: &Path, file: &str) -> io::Result<String> {
 
 /// Makes it with those above it, which pass on every controller that they have.
 fn make_unified(dir: &Path) -> io::Result<()> {
+    let controllers = |dir: &Path| fs::read_to_string(dir.join("cgroup.controllers"));
     let parent = dir.parent().ok_or(io::ErrorKind::NotFound)?;
-    let Ok(controllers) = fs::read_to_string(parent.join("cgroup.controllers")) else { return Ok(()) };
+    let is_the_root = controllers(dir).is_ok() && controllers(parent).is_err();
+    if is_the_root {
+        return Ok(());
+    }
     make_unified(parent)?;
-    for controller in controllers.split_whitespace() {
+    for controller in controllers(parent)?.split_whitespace() {
         // What is missed will be said where a limit needs it.
         let _not_passed_on = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
     }
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
-    }
-}
-
-fn be_born_in(dir: &Path) -> io::Result<()> {
-    match sys::fork_into(File::open(dir)?.as_fd())? {
-        Fork::Child => Ok(()),
-        Fork::Parent(copy) => {
-            sys::wait_for(copy);
-            sys::vanish()
-        }
     }
 }
 

@@ -1,13 +1,15 @@
-//! Which devices a container may use, in cgroup version 2: there a small program of the kernel's own machine decides, and libcontainer
-//! as we build it brings none. (Version 1 has files for it, which libcontainer writes.)
+//! Which devices a container may use. In cgroup version 2 a small program of the kernel's own machine decides, and libcontainer as we build it brings
+//! none; version 1 has files for it.
 
-use std::fs::File;
+use std::fmt;
+use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
+use crate::cgroup::Cgroup;
 use crate::sys;
 
 /// The kernel's numbers (linux/bpf.h).
@@ -17,6 +19,8 @@ const MKNOD: i32 = 1;
 const READ: i32 = 2;
 const WRITE: i32 = 4;
 const ANY_ACCESS: i32 = MKNOD | READ | WRITE;
+/// A spec's letters for them.
+const LETTERS: [(char, i32); 3] = [('r', READ), ('w', WRITE), ('m', MKNOD)];
 
 /// What every container has: null, zero, full, tty, random, urandom, pseudo-terminals; and making nodes, which gives no access.
 const ALWAYS: [Rule; 11] = [
@@ -49,6 +53,15 @@ impl Rule {
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<i32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+        let letters: String = LETTERS.iter().filter(|(_, bit)| self.access & bit != 0).map(|(letter, _)| *letter).collect();
+        let kind = if self.kind == BLOCK { 'b' } else { 'c' };
+        write!(to, "{kind} {}:{} {letters}", number(self.major), number(self.minor))
+    }
+}
+
 /// All rules: the last that fits decides, else the default.
 #[derive(Debug, Default, PartialEq)]
 struct Policy {
@@ -57,14 +70,30 @@ struct Policy {
 }
 
 /// Restricts the processes of this cgroup to the devices that a spec's rules allow.
-pub fn restrict(cgroup: &Path, rules: &[LinuxDeviceCgroup]) -> Result<()> {
-    let policy = Policy::new(rules);
+pub fn restrict(cgroup: &Cgroup, rules: &[LinuxDeviceCgroup]) -> Result<()> {
+    match cgroup.unified_dir() {
+        Some(dir) => attach(dir, &Policy::new(rules)),
+        None => cgroup.dir("devices").map_or(Ok(()), |dir| write(dir, rules)),
+    }
+}
+
+fn attach(dir: &Path, policy: &Policy) -> Result<()> {
     if policy.default && policy.rules.iter().all(|rule| rule.allow) {
         return Ok(());
     }
     let program = sys::load_device_program(&policy.program()).context("loading the device program")?;
-    let dir = File::open(cgroup).with_context(|| format!("opening {}", cgroup.display()))?;
+    let dir = File::open(dir).with_context(|| format!("opening {}", dir.display()))?;
     sys::attach_device_program(program.as_fd(), dir.as_fd()).context("attaching the device program")
+}
+
+/// Version 1 takes one rule at a time, in the words of the spec.
+fn write(dir: &Path, rules: &[LinuxDeviceCgroup]) -> Result<()> {
+    let rules = rules.iter().map(|rule| (rule.allow(), rule.to_string()));
+    for (allow, rule) in rules.chain(ALWAYS.iter().map(|rule| (rule.allow, rule.to_string()))) {
+        let file = dir.join(if allow { "devices.allow" } else { "devices.deny" });
+        fs::write(&file, &rule).with_context(|| format!("writing {rule:?} to {}", file.display()))?;
+    }
+    Ok(())
 }
 
 impl Policy {
@@ -88,8 +117,7 @@ impl Policy {
         };
         let number = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok()).filter(|&number| number >= 0);
         let letters = rule.access().clone().unwrap_or_else(|| "rwm".to_owned());
-        let access = [('m', MKNOD), ('r', READ), ('w', WRITE)];
-        let access = access.iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, bit)| bit).sum();
+        let access = LETTERS.iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, bit)| bit).sum();
         for &kind in kinds {
             self.add_rule(Rule { allow: rule.allow(), kind, major: number(rule.major()), minor: number(rule.minor()), access });
         }
@@ -261,8 +289,17 @@ mod tests {
     }
 
     #[test]
+    fn version_1_gets_the_rules_in_the_words_of_a_spec() {
+        assert_eq!(ALWAYS.map(|rule| rule.to_string())[1..3], ["b *:* m", "c 1:3 rwm"]);
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), &[rule(false, LinuxDeviceType::A, None, "rwm")]).expect("written");
+        let last = |file: &str| std::fs::read_to_string(dir.path().join(file)).expect("a rule");
+        assert_eq!((last("devices.deny").as_str(), last("devices.allow").as_str()), ("a *:* rwm", "c 136:* rwm"));
+    }
+
+    #[test]
     fn a_privileged_container_needs_no_program() {
         assert!(Policy::new(&[rule(true, LinuxDeviceType::A, None, "rwm")]).default);
-        assert!(restrict(Path::new("/nowhere"), &[rule(true, LinuxDeviceType::A, None, "rwm")]).is_ok());
+        assert!(attach(Path::new("/nowhere"), &Policy::new(&[rule(true, LinuxDeviceType::A, None, "rwm")])).is_ok());
     }
 }

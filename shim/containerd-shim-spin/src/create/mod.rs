@@ -1,10 +1,11 @@
-//! Making one container: the helper's larger part. Two things copy the process: an app is prepared by a copy, and the last act is libcontainer's.
+//! Making one container: the helper's larger part. Two things copy the process: an app is prepared by a copy, and the container's init process is one.
 
 mod clamp;
 mod classify;
 mod content;
 mod devices;
 mod files;
+mod init;
 mod native;
 mod notes;
 mod preparation;
@@ -20,7 +21,7 @@ use anyhow::{Context, Result};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::Executor;
-use oci_spec::runtime::{LinuxDeviceCgroup, Mount, Spec};
+use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use clamp::to_what_is_allowed;
@@ -28,6 +29,7 @@ pub use native::Native;
 pub use spin::own_program;
 
 use classify::{Kind, classify};
+use init::Init;
 use preparation::Preparation;
 use prepare::{Prepared, Source};
 use spin::{Execution, Spin};
@@ -48,8 +50,8 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     }
     let kind = classify(&spec, &root)?;
     let workload = workload(&kind, &spec);
-    let cgroup = to_enter(request, &spec, workload);
-    if cgroup.is_none() {
+    let birthplace = birthplace(request, &spec);
+    if birthplace.is_none() {
         cgroup::expect_move();
     }
     let prepare: Option<Box<dyn FnOnce() -> Prepared>> = match kind {
@@ -58,35 +60,30 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         Kind::Neither(command) => Some(Box::new(|| prepare::artifact(request, command, &spec))),
     };
     let preparation = prepare.map(Preparation::begin).transpose().context("copying this process to prepare the app")?;
-    // Where it can't be entered, libcontainer moves its process there.
-    let entered = cgroup.filter(|cgroup| cgroup.enter().is_ok());
-    let (pid, execution) = match preparation {
+    let (made, execution) = match preparation {
         None => {
             if let Some(process) = spec.process() {
                 rootfs::make_working_directory(&root, process.cwd())?;
             }
-            (build(bundle, request, &spec, Native::new(link)?)?, None)
+            (make(bundle, request, spec, Native::new(link)?, birthplace)?, None)
         }
         Some((preparation, plan)) => {
             spin::fit(&mut spec);
             let executor = Spin::new(program, plan, link, &spec)?;
             let expected = || Execution::expected(executor.clone()).context("making a pipe");
             let execution = (workload == Workload::Spin).then(expected).transpose()?;
-            let pid = build(bundle, request, &spec, executor)?;
+            let made = make(bundle, request, spec, executor, birthplace)?;
             preparation.done()?;
-            (pid, execution)
+            (made, execution)
         }
     };
-    let cgroup = match entered {
-        Some(cgroup) => cgroup,
-        None => Cgroup::of_process(pid).context("finding the container's cgroup")?,
-    };
-    if let Some(dir) = cgroup.unified_dir() {
-        devices::restrict(dir, device_rules(&spec))?;
-    }
+    let Made { pid, cgroup, init } = made;
     if execution.is_some() {
-        // The app gets ready from now on, and waits for the start by itself. First of all: whoever hears a report may take this one's processor.
+        // The app gets ready from now on, and waits for the start by itself.
         bundle::release(bundle, &request.id).context("executing the app")?;
+    }
+    if let Some(init) = init {
+        init.ready()?;
     }
     link.send(&Report::Created { pid, workload, cgroup });
     if let Some(execution) = execution {
@@ -107,24 +104,43 @@ fn workload(kind: &Kind, spec: &Spec) -> Workload {
     }
 }
 
-/// The container's cgroup where this process may go into it, and what libcontainer then writes to it may be diverted. systemd moves a process itself;
-/// mounts may be the node's too; hooks run outside; and a program that is shown its cgroups from here would see what is diverted.
-fn to_enter(request: &TaskRequest, spec: &Spec, workload: Workload) -> Option<Cgroup> {
-    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?.to_str()?;
-    if request.systemd_cgroup || rootfs::shares_mounts(spec) || spec.hooks().is_some() {
+/// The container's cgroup, which is there then, where its init process can be made here; else libcontainer makes both, or systemd.
+fn birthplace(request: &TaskRequest, spec: &Spec) -> Option<Cgroup> {
+    if !init::is_ordinary(request, spec) {
         return None;
     }
+    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?.to_str()?;
     let cgroup = Cgroup::of_path(path, false).ok()?;
-    let shown = || spec.mounts().iter().flatten().any(|mount| shows_cgroups(mount, cgroup.is_unified()));
-    (workload == Workload::Spin || !shown()).then_some(cgroup)
+    cgroup.make().is_ok().then_some(cgroup)
 }
 
-/// Whether a mount is made of the cgroups that this process sees: a bind, or in version 1 the mount of that type, for which libcontainer makes binds.
-fn shows_cgroups(mount: &Mount, unified: bool) -> bool {
-    const CGROUPS: &str = "/sys/fs/cgroup";
-    let source = mount.source().as_deref().filter(|source| source.is_absolute());
-    let bound = source.is_some_and(|source| source.starts_with(CGROUPS) || Path::new(CGROUPS).starts_with(source));
-    bound || (!unified && mount.typ().as_deref() == Some("cgroup"))
+/// A container, which is complete once its init process says so.
+struct Made {
+    pid: u32,
+    cgroup: Cgroup,
+    init: Option<Init>,
+}
+
+/// Makes the container, by an init process of ours where there is a place for it.
+fn make(
+    bundle: &Path,
+    request: &TaskRequest,
+    spec: Spec,
+    executor: impl Executor + 'static,
+    birthplace: Option<Cgroup>,
+) -> Result<Made> {
+    let Some(cgroup) = birthplace else {
+        let pid = build(bundle, request, &spec, executor)?;
+        let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
+        if cgroup.is_unified() {
+            devices::restrict(&cgroup, device_rules(&spec))?;
+        }
+        return Ok(Made { pid, cgroup, init: None });
+    };
+    devices::restrict(&cgroup, device_rules(&spec))?;
+    let init = Init::make(bundle, request, spec, executor, &cgroup)?;
+    init.limit(request)?;
+    Ok(Made { pid: init.pid(), cgroup, init: Some(init) })
 }
 
 /// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.
@@ -176,30 +192,4 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mount(json: &str) -> Mount {
-        serde_json::from_str(json).expect("a mount")
-    }
-
-    #[test]
-    fn cgroups_are_seen_through_binds_of_them_and_of_what_is_above() {
-        let bind = |source: &str| mount(&format!(r#"{{"destination":"/x","type":"bind","source":"{source}"}}"#));
-        for source in ["/", "/sys", "/sys/fs/cgroup", "/sys/fs/cgroup/memory"] {
-            assert!(shows_cgroups(&bind(source), true), "{source}");
-        }
-        for source in ["/sys/firmware", "/etc", "/system"] {
-            assert!(!shows_cgroups(&bind(source), false), "{source}");
-        }
-    }
-
-    #[test]
-    fn only_version_1_has_its_view_made_of_binds() {
-        let view = mount(r#"{"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup"}"#);
-        assert!(shows_cgroups(&view, false) && !shows_cgroups(&view, true));
-    }
 }

@@ -15,7 +15,7 @@ use super::reaper::{self, Exit};
 use super::task::{Task, Tasks};
 use super::timestamp;
 use crate::bundle;
-use crate::link::{Order, Report};
+use crate::link::{Order, Program, Report};
 use crate::stdio::{Held, Paths};
 
 impl Tasks {
@@ -68,7 +68,8 @@ impl Tasks {
         let held = Held::open(&streams).map_err(TaskError::io("opening the program's streams"))?;
         let console = streams.terminal.then(|| Expected::at(bundle::console_socket(&task.bundle, exec_id))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
-        let order = Order { bundle: task.bundle.clone(), streams, program: Some(process_file(task, exec_id)?) };
+        let program = Program { file: process_file(task, exec_id)?, init: task.init.pid() };
+        let order = Order { bundle: task.bundle.clone(), streams, program: Some(program) };
         let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
         let mut ended = self.reaper.exit_of(helper);
         let report = line.next_of(&mut ended).await;
