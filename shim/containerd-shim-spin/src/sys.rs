@@ -126,7 +126,7 @@ pub fn fork_dependent() -> io::Result<Fork> {
     Ok(fork)
 }
 
-/// The same with the copy in another cgroup, version 2's, from the start.
+/// The same as [`fork`], with the copy in another cgroup, version 2's, from the start.
 pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     alone()?;
     // SAFETY: a structure of numbers, of which none need be other than zero.
