@@ -1,7 +1,7 @@
 //! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use harness::http::free_port;
 use harness::process::{command_line, pids};
@@ -34,11 +34,15 @@ pub fn hello(containerd: &Containerd, id: &str) -> String {
     container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
 }
 
-/// A container of the program that waits for signals.
+/// A program that waits for signals.
+pub fn pause_program() -> PathBuf {
+    Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause")
+}
+
+/// A container of that program.
 pub fn pause(containerd: &Containerd, id: &str) {
-    let program = Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause");
     let files = tempfile::tempdir().expect("a directory");
-    fs::copy(program, files.path().join("pause")).expect("the pause program is built");
+    fs::copy(pause_program(), files.path().join("pause")).expect("the pause program is built");
     let archive = containerd.dir().join("pause.tar");
     image::from_scratch(files.path(), &format!("test.local/{id}:1"), &archive);
     container(containerd, id, &archive, "/pause");

@@ -1,7 +1,9 @@
 //! The life of tasks: containerd restarts, what is left behind, native containers beside Spin apps.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
+use containerd_tests::pause_program;
 use harness::process::{command_line, pids};
 use harness::shim::program;
 use harness::wait::holds;
@@ -131,4 +133,27 @@ fn an_exec_of_what_the_image_does_not_hold_says_so() {
     let output = containerd.ctr(&["tasks", "exec", "--exec-id", "x", "noexec", "/bin/sh"]);
     let said = harness::process::said(&output);
     assert!(!output.status.success() && said.contains("/bin/sh") && said.contains("no such file"), "{said}");
+}
+
+#[test]
+fn programs_run_in_an_apps_container_several_at_once_and_leave_nothing_of_theirs() {
+    let containerd = Containerd::v2();
+    let program = fs::read(pause_program()).expect("the pause program is built");
+    let app = SpinApp::http("hello-p2", "").file("pause", &program);
+    fs::set_permissions(app.dir().join("pause"), Permissions::from_mode(0o755)).expect("the file can be changed");
+    let task = containerd.serve("execs", &app);
+    task.get("/");
+    std::thread::scope(|scope| {
+        for id in ["one", "two", "three"] {
+            let containerd = &containerd;
+            scope.spawn(move || containerd.ctr_ok(&["tasks", "exec", "-d", "--exec-id", id, "execs", "/pause"]));
+        }
+    });
+    let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(task.pid());
+    let inside = pids().into_iter().filter(|pid| namespace(*pid) == own);
+    assert_eq!(inside.filter(|pid| command_line(*pid) == "/pause\0").count(), 3);
+    let kept = || fs::read_dir(containerd.bundle("execs").join("container")).expect("the state is there").flatten();
+    let of_theirs = || kept().filter(|entry| entry.path().is_dir() && entry.file_name() != "execs").count();
+    wait_for("their directories to be gone", 10, || holds(of_theirs() == 0));
 }
