@@ -61,7 +61,7 @@ pub fn note_pid(bundle: &Path, pid: u32) {
     let _only_for_tools = fs::write(bundle.join("init.pid"), pid.to_string());
 }
 
-/// Where libcontainer keeps its state, and the copy of the spec it works from.
+/// Where libcontainer finds what it works with, and keeps what it has to: of the container, and of each program that runs in it.
 pub fn state_dir(bundle: &Path) -> PathBuf {
     bundle.join("container")
 }

@@ -66,14 +66,14 @@ fn inherit(dir: &Path, file: &str) -> io::Result<String> {
 
 /// Makes it with those above it, which pass on every controller that they have.
 fn make_unified(dir: &Path) -> io::Result<()> {
-    let controllers = |dir: &Path| fs::read_to_string(dir.join("cgroup.controllers"));
+    const CONTROLLERS: &str = "cgroup.controllers";
     let parent = dir.parent().ok_or(io::ErrorKind::NotFound)?;
-    let is_the_root = controllers(dir).is_ok() && controllers(parent).is_err();
+    let is_the_root = !parent.join(CONTROLLERS).exists() && dir.join(CONTROLLERS).exists();
     if is_the_root {
         return Ok(());
     }
     make_unified(parent)?;
-    for controller in controllers(parent)?.split_whitespace() {
+    for controller in fs::read_to_string(parent.join(CONTROLLERS))?.split_whitespace() {
         // What is missed will be said where a limit needs it.
         let _not_passed_on = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
     }

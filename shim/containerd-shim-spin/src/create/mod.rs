@@ -132,6 +132,7 @@ fn make(
     let Some(cgroup) = birthplace else {
         let pid = build(bundle, request, &spec, executor)?;
         let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
+        // In version 1 libcontainer has done it.
         if cgroup.is_unified() {
             devices::restrict(&cgroup, device_rules(&spec))?;
         }

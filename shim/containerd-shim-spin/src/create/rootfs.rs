@@ -34,7 +34,7 @@ pub fn mount(bundle: &Path, mounts: &[Mount], spec: &mut Spec) -> Result<PathBuf
 }
 
 /// Whether what this container mounts appears on the node.
-pub fn shares_mounts(spec: &Spec) -> bool {
+fn shares_mounts(spec: &Spec) -> bool {
     let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
     propagation.is_some_and(|propagation| propagation.contains("shared"))
 }
