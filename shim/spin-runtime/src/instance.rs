@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio::time::timeout;
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::host::{Guest, HostState};
 use crate::limits::Limits;
@@ -90,9 +91,11 @@ impl Instances {
         let state = HostState::new(guest, Limits::new(self.max_memory), self.ticker.enter())?;
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        Ok(Placed { store, place })
+        // Unlike a waker that is woken at once this waits until the runtime has looked at its sockets, so that others are heard after each turn.
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))));
+        let mut placed = Placed { store, place };
+        placed.begin_turn();
+        Ok(placed)
     }
 }
 
@@ -112,6 +115,12 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
+    /// Lets the guest compute for one whole tick, if not two, before others have their turn: what takes no longer is not interrupted by a tick that happens
+    /// to come meanwhile.
+    pub(crate) fn begin_turn(&mut self) {
+        self.store.set_epoch_deadline(2);
+    }
+
     /// Of its place.
     pub(crate) fn tier(&self) -> Tier {
         self.place.tier

@@ -24,3 +24,4 @@ pub use error::Error;
 pub use route::PatternError;
 pub use server::{Drained, Server};
 pub use settings::{LINGER_QUIET, Settings};
+pub use worker::runtime;

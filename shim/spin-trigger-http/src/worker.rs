@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,15 @@ pub(crate) struct Worker {
     done: oneshot::Receiver<()>,
 }
 
+/// The most sockets that are heard of at once. What their requests need stays in the caches until they are answered; with hundreds of connections a
+/// look at all that are ready brought more than fits.
+const SOCKETS_AT_ONCE: usize = 32;
+
+/// A runtime that serves connections, on one thread.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(SOCKETS_AT_ONCE).build()
+}
+
 /// What ends the work: first gently, then at once.
 #[derive(Clone, Default)]
 pub(crate) struct Ending {
@@ -38,7 +48,7 @@ pub(crate) struct Ending {
 impl Worker {
     /// Starts a worker on a thread of its own.
     pub fn on_thread(app: Arc<App>, index: usize, ending: Ending) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let (worker, work) = Self::prepare(app, ending);
         std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
             app::become_worker(index);

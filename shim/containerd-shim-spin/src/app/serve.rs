@@ -29,8 +29,7 @@ const TRIGGERS: [&str; 2] = ["http", "redis"];
 
 /// Runs the app, or fails as the plan says, once its container is started; until it is told to end.
 pub fn run(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::internal("starting"))?.block_on(async {
+    spin_trigger_http::runtime().map_err(Failure::internal("starting"))?.block_on(async {
         // From here on: the first process of a container has no default action for signals.
         let mut signals = Signals::new()?;
         tokio::select! {

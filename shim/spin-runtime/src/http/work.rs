@@ -49,6 +49,7 @@ pub(super) struct Work {
 impl Work {
     /// Gives a job to an instance that does nothing.
     pub(super) fn new(mut instance: Instance, job: Job, handler: HttpHandler) -> Self {
+        instance.store.begin_turn();
         let seat = Arc::new(Seat::new());
         let (shared, handling) = (seat.clone(), handler.clone());
         let future = Box::pin(async move {

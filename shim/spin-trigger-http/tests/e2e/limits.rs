@@ -49,6 +49,21 @@ async fn a_guest_that_loops_does_not_stop_the_others() {
     running.end().await;
 }
 
+/// Each needs the sockets to be looked at some times, for its connection, its request and its answer.
+#[tokio::test]
+async fn sockets_are_looked_at_after_each_turn_of_guests_that_loop() {
+    let running = serve_everything("probe-http", Settings { request_timeout: Some(Duration::from_secs(4)), ..settings() }).await;
+    let looping: Vec<_> = (0..2).map(|_| tokio::spawn(get_owned(running.address, "/?loop"))).collect();
+    for _ in 0..12 {
+        assert_eq!(get(running.address, "/?env").await.status, 200);
+    }
+    assert!(looping.iter().all(|looping| !looping.is_finished()), "twelve in a row are answered before their time is over");
+    for looping in looping {
+        assert_eq!(looping.await.expect("no panic").status, 504);
+    }
+    running.end().await;
+}
+
 async fn get_owned(address: std::net::SocketAddr, path: &'static str) -> crate::client::Answer {
     get(address, path).await
 }
