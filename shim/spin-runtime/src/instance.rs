@@ -115,7 +115,7 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Lets the guest compute for one whole tick, if not two, before others have their turn: what takes no longer is not interrupted by a tick that happens
+    /// Lets the guest compute for one to two ticks before others have their turn: what takes no longer than one is not interrupted by that which happens
     /// to come meanwhile.
     pub(crate) fn begin_turn(&mut self) {
         self.store.set_epoch_deadline(2);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmtime::{Engine, EngineWeak};
 
-/// How long a guest may compute before others on its thread get their turn.
+/// How long a guest may compute before others on its thread get their turn; in its first turn up to twice as long.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The thread that moves the epochs, asleep while no [`Ticking`] exists.

@@ -33,7 +33,7 @@ pub(crate) struct Worker {
 /// look at all that are ready brought more than fits.
 const SOCKETS_AT_ONCE: usize = 32;
 
-/// A runtime that serves connections, on one thread.
+/// A runtime that serves connections, on one thread. Fails where the process may open no more files.
 pub fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(SOCKETS_AT_ONCE).build()
 }
