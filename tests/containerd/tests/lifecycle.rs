@@ -1,7 +1,6 @@
 //! The life of tasks: containerd restarts, what is left behind, native containers beside Spin apps.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 
 use containerd_tests::pause_program;
 use harness::process::{command_line, pids};
@@ -138,9 +137,8 @@ fn an_exec_of_what_the_image_does_not_hold_says_so() {
 #[test]
 fn programs_run_in_an_apps_container_several_at_once_and_leave_nothing_of_theirs() {
     let containerd = Containerd::v2();
-    let program = fs::read(pause_program()).expect("the pause program is built");
-    let app = SpinApp::http("hello-p2", "").file("pause", &program);
-    fs::set_permissions(app.dir().join("pause"), Permissions::from_mode(0o755)).expect("the file can be changed");
+    let app = SpinApp::http("hello-p2", "");
+    fs::copy(pause_program(), app.dir().join("pause")).expect("the pause program is built");
     let task = containerd.serve("execs", &app);
     task.get("/");
     std::thread::scope(|scope| {
@@ -149,9 +147,9 @@ fn programs_run_in_an_apps_container_several_at_once_and_leave_nothing_of_theirs
             scope.spawn(move || containerd.ctr_ok(&["tasks", "exec", "-d", "--exec-id", id, "execs", "/pause"]));
         }
     });
+    // None of a process that has ended since it was listed; the app's own must be there.
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let own = namespace(task.pid()).expect("the app runs");
-    // Any other process may have ended since it was listed.
     let inside = pids().into_iter().filter(|pid| namespace(*pid).as_ref() == Some(&own));
     assert_eq!(inside.filter(|pid| command_line(*pid) == "/pause\0").count(), 3);
     let kept = || fs::read_dir(containerd.bundle("execs").join("container")).expect("the state is there").flatten();

@@ -40,15 +40,6 @@ async fn a_guest_that_takes_too_long_is_504_and_ended() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_guest_that_loops_does_not_stop_the_others() {
-    let running = serve_everything("probe-http", Settings { request_timeout: Some(Duration::from_secs(3)), ..settings() }).await;
-    let looping = tokio::spawn(get_owned(running.address, "/?loop"));
-    assert_eq!(get(running.address, "/?env").await.status, 200);
-    assert_eq!(looping.await.expect("no panic").status, 504);
-    running.end().await;
-}
-
 /// Each needs the sockets to be looked at some times, for its connection, its request and its answer.
 #[tokio::test]
 async fn sockets_are_looked_at_after_each_turn_of_guests_that_loop() {
