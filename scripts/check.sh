@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh check
-shellcheck scripts/*.sh .ci/run
+shellcheck scripts/*.sh scripts/vm/*.sh scripts/vm/guest/usr/local/sbin/* .ci/run
 cargo fmt --all --check
 cargo clippy --release --workspace --all-targets -- -D warnings
 (cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
