@@ -1,11 +1,12 @@
 //! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use harness::containerd::pause_program;
 use harness::http::free_port;
 use harness::process::{command_line, pids};
-use harness::{Containerd, SpinApp, image, required_env};
+use harness::{Containerd, SpinApp, image};
 use serde_json::{Value, json};
 
 /// A container of the image; the address it would serve at.
@@ -32,11 +33,6 @@ pub fn container(containerd: &Containerd, id: &str, archive: &Path, command: &st
 /// A container of an app that answers "hello"; the address it would serve at.
 pub fn hello(containerd: &Containerd, id: &str) -> String {
     container(containerd, id, &SpinApp::http("hello-p2", "").plain(&format!("test.local/{id}:1")), "/")
-}
-
-/// A program that waits for signals.
-pub fn pause_program() -> PathBuf {
-    Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause")
 }
 
 /// A container of that program.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use containerd_tests::pause_program;
+use harness::containerd::pause_program;
 use harness::process::{command_line, pids};
 use harness::shim::program;
 use harness::wait::holds;

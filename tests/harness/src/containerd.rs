@@ -19,6 +19,11 @@ pub struct Containerd {
     process: Option<Process>,
 }
 
+/// The program of pods' sandboxes: it waits for signals.
+pub fn pause_program() -> PathBuf {
+    Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause")
+}
+
 impl Containerd {
     /// The current containerd, 2.x.
     pub fn v2() -> Self {
