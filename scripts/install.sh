@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 build=(libseccomp-dev:/usr/include/seccomp.h pkg-config:/usr/bin/pkg-config protobuf-compiler:/usr/bin/protoc gcc:/usr/bin/gcc xz-utils:/usr/bin/xz)
 test=(containerd:/usr/bin/containerd runc:/usr/sbin/runc redis-server:/usr/bin/redis-server redis-tools:/usr/bin/redis-cli
   docker-registry:/usr/bin/docker-registry curl:/usr/bin/curl wrk:/usr/bin/wrk
-  busybox-static:/bin/busybox mmdebstrap:/usr/bin/mmdebstrap e2fsprogs:/sbin/mke2fs)
+  busybox-static:/usr/share/doc/busybox-static/copyright mmdebstrap:/usr/bin/mmdebstrap e2fsprogs:/sbin/mke2fs)
 case $(uname -m) in
   x86_64) test+=(qemu-system-x86:/usr/bin/qemu-system-x86_64) ;;
   aarch64) test+=(qemu-system-arm:/usr/bin/qemu-system-aarch64) ;;

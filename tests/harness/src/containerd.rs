@@ -16,8 +16,13 @@ pub struct Containerd {
     dir: tempfile::TempDir,
     state: tempfile::TempDir,
     bin: PathBuf,
+    namespace: String,
     process: Option<Process>,
 }
+
+/// Plugins that no test uses.
+const DISABLED: &str = "\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
+                        \"io.containerd.snapshotter.v1.devmapper\"";
 
 /// The program of pods' sandboxes: it waits for signals.
 pub fn pause_program() -> PathBuf {
@@ -27,27 +32,34 @@ pub fn pause_program() -> PathBuf {
 impl Containerd {
     /// The current containerd, 2.x.
     pub fn v2() -> Self {
-        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3)
+        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3, None)
+    }
+
+    /// The current containerd with its CRI plugin and this configuration of its plugins; it works in CRI's namespace.
+    pub fn with_cri(plugins: &str) -> Self {
+        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3, Some(plugins))
     }
 
     /// Debian's containerd, 1.6.
     pub fn v1() -> Self {
-        Self::start(PathBuf::from("/usr/bin"), 2)
+        Self::start(PathBuf::from("/usr/bin"), 2, None)
     }
 
-    fn start(bin: PathBuf, version: u32) -> Self {
+    fn start(bin: PathBuf, version: u32, cri: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix("ctrd").tempdir().expect("a temporary directory");
-        let disabled = "\"io.containerd.grpc.v1.cri\", \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
-                        \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.nri.v1.nri\"";
+        let (namespace, disabled, plugins) = match cri {
+            Some(plugins) => ("k8s.io".to_owned(), DISABLED.to_owned(), plugins),
+            None => (name_of(&dir), format!("{DISABLED}, \"io.containerd.grpc.v1.cri\", \"io.containerd.nri.v1.nri\""), ""),
+        };
         let state = tempfile::Builder::new().prefix("ctrd").tempdir_in("/dev/shm").expect("a directory in memory");
         let root = dir.path().display();
         let text = format!(
             "version = {version}\nroot = \"{root}/root\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n\
-             [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n",
+             [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n{plugins}",
             state.path().display()
         );
         fs::write(dir.path().join("config.toml"), text).expect("the configuration can be written");
-        let mut containerd = Self { dir, state, bin, process: None };
+        let mut containerd = Self { dir, state, bin, namespace, process: None };
         containerd.run_daemon();
         containerd
     }
@@ -80,17 +92,11 @@ impl Containerd {
         Still(pid)
     }
 
-    /// A `ctr` command against this containerd. The namespace is as unique as the directory: `ctr` names cgroups by namespace and task alone, and
-    /// tasks of two tests must not share one.
+    /// A `ctr` command against this containerd. The namespace is as unique as the directory, except that of CRI: `ctr` names cgroups by
+    /// namespace and task alone, and tasks of two tests must not share one.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.bin.join("ctr"));
-        command
-            .arg("--address")
-            .arg(self.dir.path().join("sock"))
-            .arg("-n")
-            .arg(self.namespace())
-            .args(args)
-            .stdin(Stdio::null());
+        command.arg("--address").arg(self.socket()).arg("-n").arg(self.namespace()).args(args).stdin(Stdio::null());
         command
     }
 
@@ -130,7 +136,17 @@ impl Containerd {
 
     /// The namespace of everything here.
     pub fn namespace(&self) -> &str {
-        self.dir.path().file_name().and_then(OsStr::to_str).expect("a temporary directory has a name of text")
+        &self.namespace
+    }
+
+    /// A name that no other containerd has: that of its directory. Of letters and digits.
+    pub fn name(&self) -> String {
+        name_of(&self.dir)
+    }
+
+    /// The socket of its API.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("sock")
     }
 
     /// Below this directory are its programs.
@@ -138,11 +154,11 @@ impl Containerd {
         &self.bin
     }
 
-    /// The namespace's own cgroups: `ctr` puts those of tasks into them, and whoever removes a task leaves them.
+    /// The cgroups of this name: `ctr` puts those of tasks into them, and whoever removes a task leaves them.
     pub fn cgroups(&self) -> impl Iterator<Item = PathBuf> {
         let root = Path::new("/sys/fs/cgroup");
         let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-        hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.namespace())).filter(|dir| dir.is_dir())
+        hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.name())).filter(|dir| dir.is_dir())
     }
 
     /// Below this directory is what containerd keeps for while it runs.
@@ -212,6 +228,10 @@ impl Drop for Containerd {
         }
         self.cgroups().for_each(|dir| fs::remove_dir(dir).unwrap_or_else(|error| eprintln!("a cgroup is left: {error}")));
     }
+}
+
+fn name_of(dir: &tempfile::TempDir) -> String {
+    dir.path().file_name().and_then(OsStr::to_str).expect("a temporary directory has a name of text").to_owned()
 }
 
 /// What every `ctr run` of a Spin app begins with: how it is run, its network, its runtime, the variable that says where it listens.

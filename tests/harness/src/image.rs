@@ -8,6 +8,11 @@ use sha2::{Digest, Sha256};
 
 /// Writes `dir` as an image of one layer into an OCI archive at `out`.
 pub fn from_scratch(dir: &Path, name: &str, out: &Path) {
+    with_command(dir, name, &["/"], out);
+}
+
+/// The same, with another command than `/`.
+pub fn with_command(dir: &Path, name: &str, command: &[&str], out: &Path) {
     let mut layer = tar::Builder::new(Vec::new());
     layer.append_dir_all(".", dir).expect("the directory can be read");
     let layer = layer.into_inner().expect("memory can be written");
@@ -15,7 +20,7 @@ pub fn from_scratch(dir: &Path, name: &str, out: &Path) {
     let mut blob = |media_type: &str, bytes: &[u8]| put_blob(&mut archive, media_type, bytes);
     let layer = blob("application/vnd.oci.image.layer.v1.tar", &layer);
     let config = json!({
-        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "config": { "Cmd": ["/"] },
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "config": { "Cmd": command },
         "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
     });
     let config = blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());

@@ -4,8 +4,10 @@
 //! here skips.
 
 pub mod app;
+pub mod cgroup;
 pub mod cluster;
 pub mod containerd;
+pub mod cri;
 pub mod http;
 pub mod image;
 pub mod process;

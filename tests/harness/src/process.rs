@@ -80,6 +80,13 @@ fn switches_in(status: &str) -> Option<(String, u64)> {
     Some((value("Name:")?.to_owned(), value("voluntary_ctxt_switches:")?.parse().ok()?))
 }
 
+/// Whether this process has `CAP_SYS_RESOURCE`: without it nobody may be made less likely to be killed for want of memory.
+pub fn has_sys_resource() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("proc is mounted");
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("a process has capabilities");
+    u64::from_str_radix(effective.trim(), 16).expect("they are a number") & (1 << 24) != 0
+}
+
 /// Runs a command to its end; its standard output, or a panic with all it said.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -9,13 +9,21 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// The same within a runtime, where asking starts no program.
 const POLL: Duration = Duration::from_millis(5);
 
+/// A time limit of this many seconds on an ordinary machine. `SPIN_TEST_PATIENCE` says how many times slower this one is: 1 by default.
+pub fn patience(seconds: u64) -> Duration {
+    let factor =
+        std::env::var("SPIN_TEST_PATIENCE").map_or(1, |text| text.parse().expect("SPIN_TEST_PATIENCE is a whole number"));
+    Duration::from_secs(seconds * factor)
+}
+
 /// The value that `condition` gives within `seconds`; panics with `what` and the last thing it said otherwise.
 pub fn wait_for<T, E: Display>(what: &str, seconds: u64, mut condition: impl FnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let limit = patience(seconds);
+    let deadline = Instant::now() + limit;
     loop {
         match condition() {
             Ok(value) => return value,
-            Err(last) if Instant::now() > deadline => panic!("waited {seconds} s for {what}: {last}"),
+            Err(last) if Instant::now() > deadline => panic!("waited {limit:?} for {what}: {last}"),
             Err(_) => sleep(INTERVAL),
         }
     }

@@ -1,0 +1,155 @@
+//! A containerd with its CRI plugin, and the images that pods are made of.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::{CgroupDriver, Client, Pod};
+use crate::containerd::pause_program;
+use crate::process::has_sys_resource;
+use crate::{Containerd, SpinApp, image, wait_for};
+
+/// The image of every pod's sandbox.
+const PAUSE: &str = "test.local/pause:1";
+/// The image of a container that has busybox and nothing else.
+pub(super) const BUSYBOX: &str = "test.local/busybox:1";
+/// The image of the Spin app: the guest `probe-http`, and busybox for programs that a test runs in its container.
+pub(super) const APP: &str = "test.local/probe:1";
+
+/// What `busybox-static` installs.
+const BUSYBOX_PROGRAM: &str = "/bin/busybox";
+
+/// The runtime handler of a pod.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handler {
+    /// The shim that is tested.
+    Spin,
+    /// runc, to see that a test asks for what is right.
+    Runc,
+}
+
+impl Handler {
+    /// The one that `SPIN_TEST_HANDLER` names; the shim that is tested where it is not set.
+    fn from_env() -> Self {
+        match std::env::var("SPIN_TEST_HANDLER").as_deref() {
+            Err(_) | Ok("spin") => Self::Spin,
+            Ok("runc") => Self::Runc,
+            Ok(other) => panic!("SPIN_TEST_HANDLER is spin or runc, not {other}"),
+        }
+    }
+
+    /// As containerd's configuration names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::Runc => "runc",
+        }
+    }
+}
+
+/// A node without a kubelet: the test is the kubelet.
+#[derive(Debug)]
+pub struct Node {
+    client: Client,
+    handler: Handler,
+    driver: CgroupDriver,
+    // Ended last.
+    containerd: Containerd,
+}
+
+impl Node {
+    /// The node that all tests share which run at this time; started by the first, ended with the last. Starting containerd and
+    /// importing images takes longer than most tests where processors are emulated.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Node>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let node = Arc::new(Self::start(CgroupDriver::from_env(), Handler::from_env()));
+            *shared = Arc::downgrade(&node);
+            node
+        })
+    }
+
+    fn start(driver: CgroupDriver, handler: Handler) -> Self {
+        let containerd = Containerd::with_cri(&configuration(driver));
+        let client = Client::connect(&containerd.socket());
+        let node = Self { client, handler, driver, containerd };
+        node.import_program(PAUSE, &pause_program(), "pause");
+        node.import_program(BUSYBOX, Path::new(BUSYBOX_PROGRAM), "busybox");
+        let app = SpinApp::http("probe-http", "");
+        copy_program(Path::new(BUSYBOX_PROGRAM), &app.dir().join("busybox"));
+        node.import(APP, &app.plain(APP));
+        node
+    }
+
+    /// An image of one program and a web page.
+    fn import_program(&self, name: &str, program: &Path, file: &str) {
+        let files = tempfile::tempdir().expect("a temporary directory");
+        copy_program(program, &files.path().join(file));
+        fs::write(files.path().join("index.html"), "served").expect("the page can be written");
+        let archive = self.containerd.dir().join(format!("{file}.tar"));
+        image::with_command(files.path(), name, &[&format!("/{file}")], &archive);
+        self.import(name, &archive);
+    }
+
+    /// CRI hears of an image from containerd, a little later.
+    fn import(&self, name: &str, archive: &Path) {
+        self.containerd.import(archive);
+        wait_for(name, 20, || match self.client.has_image(name) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("CRI does not know it".to_owned()),
+            Err(status) => Err(status.to_string()),
+        });
+    }
+
+    /// A pod without containers. `name` is unique on the node, a word of letters, digits and underscores.
+    pub fn pod(&self, name: &str) -> Pod<'_> {
+        Pod::run(self, name, None)
+    }
+
+    /// A pod whose containers may have this much memory together, in bytes.
+    pub fn pod_within(&self, name: &str, memory_limit: u64) -> Pod<'_> {
+        Pod::run(self, name, Some(memory_limit))
+    }
+
+    /// Its CRI.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The runtime handler of its pods.
+    pub fn handler(&self) -> Handler {
+        self.handler
+    }
+
+    /// Who makes its cgroups.
+    pub fn driver(&self) -> CgroupDriver {
+        self.driver
+    }
+
+    /// Its containerd.
+    pub fn containerd(&self) -> &Containerd {
+        &self.containerd
+    }
+}
+
+fn copy_program(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+}
+
+/// What a node's containerd is configured with: the tested shim and runc, each told who makes cgroups.
+fn configuration(driver: CgroupDriver) -> String {
+    // Without the capability runc fails where a container is to be killed later than containerd itself.
+    let restricted = !has_sys_resource();
+    let systemd = driver == CgroupDriver::Systemd;
+    let runtime = "[plugins.'io.containerd.cri.v1.runtime'";
+    format!(
+        "[plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
+         [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = \"{PAUSE}\"\n\
+         {runtime}]\nrestrict_oom_score_adj = {restricted}\n\
+         {runtime}.containerd.runtimes.spin]\nruntime_type = \"io.containerd.spin.v2\"\n\
+         {runtime}.containerd.runtimes.spin.options]\nSystemdCgroup = {systemd}\n\
+         {runtime}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+         {runtime}.containerd.runtimes.runc.options]\nSystemdCgroup = {systemd}\n"
+    )
+}
