@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test check bench profile shim images node-image publish
+.PHONY: help up down kubeconfig test test-vm check bench profile shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -16,6 +16,9 @@ kubeconfig: ## print the kubeconfig of the cluster
 
 test: ## every test: unit, containerd, cluster
 	@scripts/test.sh
+
+test-vm: ## the tests with containerd in a virtual machine, all of them (half an hour and more where it is emulated)
+	@scripts/test.sh vm
 
 check: ## formatting, lints, licences, shell
 	@scripts/check.sh

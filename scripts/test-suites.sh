@@ -19,14 +19,20 @@ if wants unit; then
   run unit cargo test --release --locked --no-fail-fast --workspace --exclude containerd-tests --exclude cluster-tests --exclude bench
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
-if wants containerd || wants cluster; then need base scripts/local-base.sh; fi
+if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi
 if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
 if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
   run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
   run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --release --locked --no-fail-fast --workspace \
     --test lifecycle --test serving --test bad_input --test creating --test starting -- --test-threads=2
+  need vm-disk scripts/vm/disk.sh
+  run containerd-vm scripts/test-vm.sh
   run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke -- --test-threads=1
+fi
+if wants vm; then
+  need vm-disk scripts/vm/disk.sh
+  run vm scripts/test-vm.sh all
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test, and one line that counts them all. Usage: scripts/test.sh [unit|containerd|cluster]...
+# Every test, and one line that counts them all. Usage: scripts/test.sh [unit|containerd|vm|cluster]...
+# `vm` is the long form of what `containerd` runs in a virtual machine, and only runs where it is named.
 # A suite that can't be built or run counts as a failed test; logs are under .state/logs.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

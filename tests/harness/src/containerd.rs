@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -70,6 +71,8 @@ impl Containerd {
         let mut command = Command::new(self.bin.join("containerd"));
         command.arg("--config").arg(self.dir.path().join("config.toml")).env("PATH", path);
         self.process = Some(Process::start(&mut command, &self.dir.path().join("log")));
+        // Before a `ctr` is started to ask, which takes a second where processors are emulated.
+        wait_for("containerd's socket", 30, || UnixStream::connect(self.socket()).map(drop));
         wait_for("containerd", 30, || holds(self.ctr(&["version"]).status.success()));
     }
 

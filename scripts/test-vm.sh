@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Runs tests on a node as users have it, in a virtual machine (scripts/vm/run.sh). Without arguments those of pods over CRI, with both
+# cgroup drivers. With `all` also with the pods of runc, to see that the tests ask for what is right, and every test that uses ctr;
+# where processors are emulated that takes long. Needs what scripts/test-suites.sh builds, and the variables that it sets.
+# Usage: scripts/test-vm.sh [all | TEST:DRIVER:HANDLER...], for example systemd_node:systemd:spin
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/vm/env.sh
+mkdir -p "$VM_DIR"
+job=$(mktemp -d "$VM_DIR/job.XXXX")
+trap 'rm -rf "$job"' EXIT
+
+suites=("$@") limit=1200
+case "${1:-}" in
+  '') suites=(systemd_node:{cgroupfs,systemd}:spin) ;;
+  all)
+    suites=(systemd_node:{cgroupfs,systemd}:{spin,runc}) limit=5400
+    for file in tests/containerd/tests/*.rs; do
+      test=$(basename "$file" .rs)
+      [ "$test" = cri ] || suites+=("$test:cgroupfs:spin")
+    done
+    ;;
+esac
+printf '%s\n' "${suites[@]}" | tr : ' ' >"$job/suites"
+mapfile -t tests < <(printf -- '--test=%s\n' "${suites[@]%%:*}" | sort -u)
+
+echo "test programs"
+mkdir "$job/tests"
+cargo test --release --locked --workspace "${tests[@]}" --no-run --message-format=json-render-diagnostics |
+  sed -n 's/.*"kind":\["test"\].*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*/\1 \2/p' |
+  while read -r name program; do cp "$program" "$job/tests/$name"; done
+
+mkdir -p "$job/state/base/pods" "$job/shim" "$job/components" "$job/guests" "$job/apps"
+cp "$SPIN_SHIM_DIR/containerd-shim-spin-v2" "$SPIN_OCI" "$job/shim/"
+cp "$SPIN_TEST_COMPONENTS"/*.wasm "$job/components/"
+cp -a "$CONTAINERD_V2_BIN" "$job/state/bin"
+cp -a "$CONTAINERD_V2_BIN/../base/bin" "$job/state/base/bin"
+cp "$CONTAINERD_V2_BIN/../base/pods/pause" "$job/state/base/pods/"
+for app in restaurant kitchen; do cp -a "apps/$app" "$job/apps/"; done
+for guest in tests/components/first-*; do cp -a "$guest" "$job/guests/"; done
+pwd >"$job/repository"
+cp scripts/vm/suites.sh "$job/run"
+echo "the virtual machine"
+scripts/vm/run.sh "$job" "$limit"
