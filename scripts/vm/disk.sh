@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 suite=bookworm
 packages=(
   # a node: systemd as process 1, a kernel, the security module of Debian and Ubuntu, runc
-  "$VM_KERNEL" apparmor dbus initramfs-tools iproute2 kmod lz4 procps runc systemd-sysv udev
+  "$VM_KERNEL" apparmor ca-certificates dbus initramfs-tools iproute2 kmod lz4 procps runc systemd-sysv udev
   # what the tests start, put into images or look at files with
   binutils busybox-static containerd docker-registry redis-server redis-tools
 )
