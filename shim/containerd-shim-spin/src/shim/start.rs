@@ -25,16 +25,19 @@ use crate::sys::{self, Fork};
 
 /// Containers with the same value here belong to one pod.
 const SANDBOX_ID: &str = "io.kubernetes.cri.sandbox-id";
-/// Set by containerd 1.7 and later, which read a JSON reply; older ones take the whole reply for the address.
-const READS_JSON: &str = "MAX_SHIM_VERSION";
+/// Set by containerd 1.7 and later, to the newest version of the task API that they know. They read a JSON reply; older ones take
+/// the whole reply for the address.
+const MAX_SHIM_VERSION: &str = "MAX_SHIM_VERSION";
+/// The version of containerd 1.7, which refuses any newer one. The daemon serves it too.
+const OLDEST_API_VERSION: i32 = 2;
 
 /// How containerd called, which decides how it reads the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialect {
     /// 2.3 and later: a message in, a message out.
     Bootstrap,
-    /// 1.7 to 2.2.
-    Json,
+    /// 1.7 to 2.2, with the version of the task API that it shall use.
+    Json(i32),
     /// 1.6.
     Plain,
 }
@@ -96,7 +99,7 @@ impl Start {
                 debug: flags.debug || params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG as i32,
             },
             None => Self {
-                dialect: if env(READS_JSON).is_some() { Dialect::Json } else { Dialect::Plain },
+                dialect: env(MAX_SHIM_VERSION).map_or(Dialect::Plain, |newest| Dialect::Json(api_version(&newest))),
                 grpc: flags.address.clone(),
                 ttrpc: env("TTRPC_ADDRESS").unwrap_or_default(),
                 socket_dir: None,
@@ -115,15 +118,20 @@ impl Start {
     }
 }
 
+/// The newest version that both sides know; the oldest where the caller's can't be read.
+fn api_version(newest: &str) -> i32 {
+    newest.trim().parse().map_or(OLDEST_API_VERSION, |newest: i32| newest.clamp(OLDEST_API_VERSION, TASK_API_VERSION))
+}
+
 impl Dialect {
     fn reply(self, address: &str) -> Result<Vec<u8>> {
-        let (version, protocol) = (TASK_API_VERSION, "ttrpc");
+        let protocol = "ttrpc";
         Ok(match self {
             Self::Bootstrap => {
-                let (address, protocol) = (address.to_owned(), protocol.to_owned());
+                let (version, address, protocol) = (TASK_API_VERSION, address.to_owned(), protocol.to_owned());
                 BootstrapResult { version, address, protocol, ..Default::default() }.write_to_bytes()?
             }
-            Self::Json => {
+            Self::Json(version) => {
                 serde_json::json!({ "version": version, "address": address, "protocol": protocol }).to_string().into_bytes()
             }
             Self::Plain => address.as_bytes().to_vec(),
@@ -192,25 +200,31 @@ mod tests {
         Flags { id: "c1".into(), namespace: "k8s.io".into(), address: "/run/c.sock".into(), ..Default::default() }
     }
 
-    fn environment(names: &'static [&'static str]) -> impl Fn(&str) -> Option<String> {
-        move |name| names.contains(&name).then(|| format!("/{name}"))
+    /// An environment in which every variable but one has its own name as a path, and that one this value.
+    fn environment<'a>(version: Option<&'a str>) -> impl Fn(&str) -> Option<String> + 'a {
+        move |name| match name {
+            MAX_SHIM_VERSION => version.map(str::to_owned),
+            name => Some(format!("/{name}")),
+        }
     }
 
     #[test]
     fn containerd_1_6_gets_a_plain_address() {
-        let start = Start::read(&flags(), b"", environment(&["TTRPC_ADDRESS"])).expect("enough");
+        let start = Start::read(&flags(), b"", environment(None)).expect("enough");
         assert_eq!((start.dialect, start.ttrpc.as_str()), (Dialect::Plain, "/TTRPC_ADDRESS"));
         assert_eq!(start.dialect.reply("unix:///s").expect("encodes"), b"unix:///s");
     }
 
     #[test]
-    fn containerd_1_7_sends_options_and_gets_json() {
+    fn containerd_1_7_to_2_2_send_options_and_get_json_with_a_version_that_they_know() {
         let options = Any { type_url: "containerd.runc.v1.Options".into(), value: vec![8, 1], ..Default::default() };
         let input = options.write_to_bytes().expect("encodes");
-        let start = Start::read(&flags(), &input, environment(&["TTRPC_ADDRESS", READS_JSON])).expect("enough");
-        assert_eq!(start.dialect, Dialect::Json);
-        let reply: serde_json::Value = serde_json::from_slice(&start.dialect.reply("unix:///s").expect("encodes")).expect("JSON");
-        assert_eq!(reply, serde_json::json!({ "version": 3, "address": "unix:///s", "protocol": "ttrpc" }));
+        for (newest, version) in [("2", 2), ("3", 3), ("4", 3), ("1", 2), ("two", 2)] {
+            let start = Start::read(&flags(), &input, environment(Some(newest))).expect("enough");
+            let reply = start.dialect.reply("unix:///s").expect("encodes");
+            let reply: serde_json::Value = serde_json::from_slice(&reply).expect("JSON");
+            assert_eq!(reply, serde_json::json!({ "version": version, "address": "unix:///s", "protocol": "ttrpc" }), "{newest}");
+        }
     }
 
     #[test]
@@ -222,7 +236,7 @@ mod tests {
             socket_dir: Some("/run/x".into()),
             ..Default::default()
         };
-        let start = Start::read(&flags(), &params.write_to_bytes().expect("encodes"), environment(&[])).expect("enough");
+        let start = Start::read(&flags(), &params.write_to_bytes().expect("encodes"), environment(None)).expect("enough");
         assert_eq!((start.dialect, start.socket_dir.as_deref()), (Dialect::Bootstrap, Some("/run/x")));
         let reply = BootstrapResult::parse_from_bytes(&start.dialect.reply("unix:///s").expect("encodes")).expect("decodes");
         assert_eq!((reply.version, reply.protocol.as_str()), (3, "ttrpc"));
