@@ -1,10 +1,11 @@
 //! The node's cache of precompiled code.
 //!
 //! One file for each component, named by the digest of its WebAssembly and by [`crate::precompile::compatibility`]. A file appears whole (written
-//! aside, synchronised, renamed) and is never changed after. The code in it will run as it is, so the directory belongs to root alone: a file is
-//! believed because of where it lies and whose it is, and both are checked each time.
+//! aside, synchronised, renamed) and is never changed after. The code in it will run as it is, so the directory belongs to root alone, and each file
+//! ends with a seal ([`seal`]) that is verified each time the file is opened. A file that fails is made again, never executed.
 
 mod entry;
+mod seal;
 
 use std::fs::{self, File};
 use std::io;
@@ -16,6 +17,8 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use entry::DigestError;
 use entry::Entry;
+use seal::Key;
+pub(crate) use seal::SEAL_BYTES;
 
 use crate::precompile::compatibility;
 
@@ -30,6 +33,7 @@ const STALE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
+    key: Key,
     compatibility: &'static str,
 }
 
@@ -45,15 +49,8 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Others could have put something into it.
-    #[error(
-        "the cache of precompiled code at {path} is not trusted: it must be a {what} that belongs to this user and that nobody else can write"
-    )]
-    Untrusted {
-        /// The file or directory.
-        path: PathBuf,
-        /// `directory` or `file`.
-        what: &'static str,
-    },
+    #[error("the cache of precompiled code at {0} is not trusted: it must be a directory of this user that nobody else can write")]
+    Untrusted(PathBuf),
     /// Not a digest, so it can't name a file.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -77,33 +74,35 @@ impl Cache {
         made.map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
         let metadata = fs::symlink_metadata(dir).map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
         if !metadata.is_dir() || !ours(&metadata) {
-            return Err(CacheError::Untrusted { path: dir.to_owned(), what: "directory" });
+            return Err(CacheError::Untrusted(dir.to_owned()));
         }
-        Ok(Self { dir: dir.to_owned(), compatibility: compatibility() })
+        let key = Key::of_directory(dir).map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
+        Ok(Self { dir: dir.to_owned(), key, compatibility: compatibility() })
     }
 
-    /// The code of the component with that digest (`sha256:…` of its WebAssembly), if it is there.
+    /// The code of the component with that digest (`sha256:…` of its WebAssembly), if it is there and undamaged.
     pub fn find(&self, digest: &str) -> Result<Option<File>, CacheError> {
-        self.entry(digest)?.open()
+        self.entry(digest)?.open(&self.key)
     }
 
-    /// The code of the component with that digest, made if it is not there: `compile` writes it to the file it is given.
+    /// The code of the component with that digest; made if it is missing or damaged: `compile` writes it, as
+    /// [`crate::precompile::precompile`] returns it, to the file it is given; the last [`SEAL_BYTES`] bytes become the seal.
     ///
     /// Of all processes of the node one compiles at a time for a component, the others wait and find what it made.
     pub fn find_or<E>(&self, digest: &str, compile: impl FnOnce(&mut File) -> Result<(), E>) -> Result<File, FindError<E>> {
         let entry = self.entry(digest)?;
-        if let Some(file) = entry.open()? {
+        if let Some(file) = entry.open(&self.key)? {
             return Ok(file);
         }
         let _lock = entry.lock()?;
-        if let Some(file) = entry.open()? {
+        if let Some(file) = entry.open(&self.key)? {
             return Ok(file);
         }
         let mut temporary = entry.temporary()?;
         compile(temporary.as_file_mut()).map_err(FindError::Compile)?;
-        entry.keep(temporary)?;
+        entry.keep(temporary, &self.key)?;
         let gone = || CacheError::Io { path: entry.path(CODE), source: io::ErrorKind::NotFound.into() };
-        Ok(entry.open()?.ok_or_else(gone)?)
+        Ok(entry.open(&self.key)?.ok_or_else(gone)?)
     }
 
     /// Removes what is not of this version, what was not used for `max_age`, and the longest unused until at most `max_bytes` remain. Returns the

@@ -7,19 +7,21 @@ use std::os::fd::AsRawFd;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::cache::SEAL_BYTES;
 use crate::engine::Abi;
 
-/// The last byte of precompiled code tells for which engine it was made; what stands before it is the engine's own format, an object file, which
-/// nothing disturbs that stands behind its sections.
+/// A file of precompiled code is an object file in the engine's own format, which ignores what follows its sections; then this byte, which says for
+/// which engine it was made; then the cache's seal.
 const SYNC: u8 = b's';
 const ASYNC: u8 = b'a';
 
-/// Marks code made by the engine of that ABI.
-pub(crate) fn marked(mut code: Vec<u8>, abi: Abi) -> Vec<u8> {
+/// The content of a file with code made by the engine of that ABI; the seal is still empty.
+pub(crate) fn unsealed(mut code: Vec<u8>, abi: Abi) -> Vec<u8> {
     code.push(match abi {
         Abi::Sync => SYNC,
         Abi::Async => ASYNC,
     });
+    code.extend([0; SEAL_BYTES]);
     code
 }
 
@@ -31,10 +33,10 @@ pub(crate) struct Code {
 }
 
 impl Code {
-    /// Of a file that [`crate::precompile::precompile`] wrote.
+    /// Of a file of the node cache, whose seal was verified by the process that opened it.
     pub(crate) fn new(mut file: File) -> io::Result<Self> {
         let mut mark = [0];
-        file.seek(SeekFrom::End(-1))?;
+        file.seek(SeekFrom::End(-1 - SEAL_BYTES as i64))?;
         file.read_exact(&mut mark)?;
         let abi = match mark {
             [SYNC] => Abi::Sync,
@@ -50,8 +52,9 @@ impl Code {
     /// is read.
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        // SAFETY: the bytes were made by `precompile` of this very version and reached us as an open file of the node cache, a directory only root
-        // can enter, where files appear complete and are never changed (see `cache`). The engine refuses code of another engine by itself.
+        // SAFETY: the bytes were made by `precompile` of this very version and reached us as an open file of the node cache: a directory only root
+        // can enter, files that carry a seal which was verified when this one was opened, and descriptors that nobody can write through (see
+        // `cache`). The engine refuses code of another engine by itself.
         match unsafe { Component::deserialize_file(engine, path) } {
             Ok(component) => Ok(component),
             Err(error) => {

@@ -6,8 +6,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::seal::Key;
 use super::{CODE, CacheError, LOCK, TEMPORARY, ours};
 
 /// Not `sha256:` and 64 hexadecimal digits in lower case.
@@ -31,19 +33,30 @@ impl<'a> Entry<'a> {
         self.dir.join(format!("{}{end}", self.name))
     }
 
-    /// The finished file, if it is there; an error if it is not to be trusted.
-    pub(super) fn open(&self) -> Result<Option<File>, CacheError> {
+    /// The finished file, if it is there and sealed with this key. A damaged one is reported, and as good as missing.
+    pub(super) fn open(&self, key: &Key) -> Result<Option<File>, CacheError> {
         let path = self.path(CODE);
+        match self.verified(&path, key) {
+            Ok(found) => Ok(Some(found)),
+            Err(Rejected::Missing) => Ok(None),
+            Err(Rejected::Damaged(reason)) => {
+                log::warn!("precompiled code at {} is not used but made again: {reason}", path.display());
+                Ok(None)
+            }
+            Err(Rejected::Io(source)) => Err(CacheError::Io { path, source }),
+        }
+    }
+
+    fn verified(&self, path: &Path, key: &Key) -> Result<File, Rejected> {
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CacheError::Io { path, source }),
-        };
-        let metadata = file.metadata().map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        match metadata.is_file() && ours(&metadata) && metadata.nlink() <= 1 && metadata.len() > 0 {
-            true => Ok(Some(file)),
-            false => Err(CacheError::Untrusted { path, what: "file" }),
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || !ours(&metadata) || metadata.nlink() > 1 {
+            return Err(Rejected::Damaged("another user or name can change it"));
+        }
+        match key.is_sealed(&self.name, &mut file)? {
+            true => Ok(file),
+            false => Err(Rejected::Damaged("its content is not what was sealed")),
         }
     }
 
@@ -71,9 +84,10 @@ impl<'a> Entry<'a> {
     }
 
     /// Makes the finished file of it. Anyone who is handed it may read it, whatever user their process runs as: nobody else gets into the directory.
-    pub(super) fn keep(&self, temporary: NamedTempFile) -> Result<(), CacheError> {
+    pub(super) fn keep(&self, mut temporary: NamedTempFile, key: &Key) -> Result<(), CacheError> {
         let path = self.path(CODE);
         let io = |source| CacheError::Io { path: path.clone(), source };
+        key.seal(&self.name, temporary.as_file_mut()).map_err(io)?;
         temporary.as_file().set_permissions(fs::Permissions::from_mode(0o444)).map_err(io)?;
         temporary.as_file().sync_all().map_err(io)?;
         temporary.persist(&path).map_err(|error| io(error.error))?;
@@ -81,10 +95,29 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Why a file is not used.
+enum Rejected {
+    Missing,
+    Damaged(&'static str),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Rejected {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT) => Self::Missing,
+            Some(Errno::LOOP) => Self::Damaged("it is a link"),
+            // What a failing disk answers: the file may be read again once it was written again.
+            Some(Errno::IO) => Self::Damaged("it can't be read"),
+            _ => Self::Io(error),
+        }
+    }
+}
+
 fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
     }

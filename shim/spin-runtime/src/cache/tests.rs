@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,14 +13,21 @@ fn cache() -> (tempfile::TempDir, Cache) {
     (dir, cache)
 }
 
+/// A compiler that makes this code of everything.
+fn compile(code: &str) -> impl FnOnce(&mut File) -> io::Result<()> {
+    move |file| file.write_all(&[code.as_bytes(), &[0; SEAL_BYTES]].concat())
+}
+
 fn make(cache: &Cache) -> File {
-    cache.find_or(DIGEST, |file| file.write_all(b"code")).unwrap()
+    cache.find_or(DIGEST, compile("code")).unwrap()
 }
 
 fn text(mut file: File) -> String {
-    let mut text = String::new();
-    file.read_to_string(&mut text).unwrap();
-    text
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes.truncate(bytes.len() - SEAL_BYTES);
+    String::from_utf8(bytes).unwrap()
 }
 
 #[test]
@@ -36,11 +43,11 @@ fn many_starts_at_once_compile_once() {
     let (_dir, cache) = cache();
     let compiled = AtomicUsize::new(0);
     let start = || {
-        let compile = |file: &mut File| {
+        let counted = |file: &mut File| {
             compiled.fetch_add(1, Ordering::SeqCst);
-            file.write_all(b"code")
+            compile("code")(file)
         };
-        assert_eq!(text(cache.find_or(DIGEST, compile).unwrap()), "code");
+        assert_eq!(text(cache.find_or(DIGEST, counted).unwrap()), "code");
     };
     std::thread::scope(|scope| (0..30).for_each(|_| drop(scope.spawn(start))));
     assert_eq!(compiled.into_inner(), 1);
@@ -60,7 +67,7 @@ fn a_failed_compile_leaves_nothing_and_the_next_may_try() {
 fn code_of_another_version_is_not_found() {
     let (_dir, cache) = cache();
     make(&cache);
-    let other = Cache { compatibility: "other", dir: cache.dir.clone() };
+    let other = Cache { compatibility: "other", dir: cache.dir.clone(), key: cache.key.clone() };
     assert!(other.find(DIGEST).unwrap().is_none());
 }
 
@@ -68,19 +75,76 @@ fn code_of_another_version_is_not_found() {
 fn a_directory_others_can_write_is_refused() {
     let (dir, _) = cache();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(matches!(Cache::open(dir.path()), Err(CacheError::Untrusted { .. })));
+    assert!(matches!(Cache::open(dir.path()), Err(CacheError::Untrusted(_))));
+}
+
+/// Compiles to "new" where the entry is not used; what is found then.
+fn made_again(cache: &Cache) -> String {
+    text(cache.find_or(DIGEST, compile("new")).unwrap())
 }
 
 #[test]
-fn a_file_others_can_write_or_a_link_is_refused() {
+fn a_file_others_can_write_or_a_link_is_made_again() {
     let (_dir, cache) = cache();
     make(&cache);
     let path = cache.entry(DIGEST).unwrap().path(CODE);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(cache.find(DIGEST), Err(CacheError::Untrusted { .. })));
+    assert_eq!((cache.find(DIGEST).unwrap().is_none(), made_again(&cache).as_str()), (true, "new"));
     fs::rename(&path, cache.dir.join("elsewhere")).unwrap();
     std::os::unix::fs::symlink(cache.dir.join("elsewhere"), &path).unwrap();
-    assert!(cache.find(DIGEST).is_err());
+    assert_eq!((cache.find(DIGEST).unwrap().is_none(), made_again(&cache).as_str()), (true, "new"));
+    assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+}
+
+#[test]
+fn a_damaged_file_is_made_again_whatever_the_damage() {
+    let (_dir, cache) = cache();
+    let good = { make(&cache); fs::read(cache.entry(DIGEST).unwrap().path(CODE)).unwrap() };
+    let flipped = (0..good.len()).map(|at| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    });
+    let cut = (0..good.len()).map(|length| good[..length].to_vec());
+    let longer = [&good[..], b"x"].concat();
+    for bytes in flipped.chain(cut).chain([longer]) {
+        let path = cache.entry(DIGEST).unwrap().path(CODE);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        assert!(cache.find(DIGEST).unwrap().is_none(), "{bytes:?} is used");
+        assert_eq!(made_again(&cache), "new");
+    }
+}
+
+#[test]
+fn a_seal_is_of_one_name_and_one_key() {
+    let (_dir, cache) = cache();
+    make(&cache);
+    let (entry, other) = (cache.entry(DIGEST).unwrap().path(CODE), &DIGEST.replace("0123", "4567"));
+    fs::copy(&entry, cache.entry(other).unwrap().path(CODE)).unwrap();
+    assert!(cache.find(other).unwrap().is_none(), "code of another component is used");
+    fs::remove_file(cache.dir.join("key")).unwrap();
+    let another_key = Cache::open(&cache.dir).unwrap();
+    assert!(another_key.find(DIGEST).unwrap().is_none(), "code sealed with another key is used");
+}
+
+#[test]
+fn the_key_is_for_root_alone_and_a_bad_one_is_replaced() {
+    let (_dir, cache) = cache();
+    let path = cache.dir.join("key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    make(&Cache::open(&cache.dir).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+    assert_eq!(text(Cache::open(&cache.dir).unwrap().find(DIGEST).unwrap().unwrap()), "code");
+}
+
+#[test]
+fn many_who_open_a_new_cache_have_one_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cache");
+    std::thread::scope(|scope| (0..30).for_each(|_| drop(scope.spawn(|| make(&Cache::open(&path).unwrap())))));
+    assert_eq!(text(Cache::open(&path).unwrap().find(DIGEST).unwrap().unwrap()), "code");
 }
 
 #[test]
@@ -95,8 +159,9 @@ fn what_is_no_digest_names_no_file() {
 fn pruning_by_size_keeps_what_fits_and_what_is_open() {
     let (_dir, cache) = cache();
     let open = make(&cache);
-    assert_eq!(cache.prune(4, Duration::from_secs(60)).unwrap(), 0);
-    assert_eq!(cache.prune(3, Duration::from_secs(60)).unwrap(), 4);
+    let length = (4 + SEAL_BYTES) as u64;
+    assert_eq!(cache.prune(length, Duration::from_secs(60)).unwrap(), 0);
+    assert_eq!(cache.prune(length - 1, Duration::from_secs(60)).unwrap(), length);
     assert!(cache.find(DIGEST).unwrap().is_none());
     assert_eq!(text(open), "code");
 }
@@ -109,7 +174,7 @@ fn pruning_removes_other_versions_and_leftovers_of_killed_processes() {
     let old = SystemTime::now() - 2 * STALE;
     leftover.as_file().set_modified(old).unwrap();
     let (_, leftover) = leftover.keep().unwrap();
-    let other = Cache { compatibility: "other", dir: cache.dir.clone() };
+    let other = Cache { compatibility: "other", dir: cache.dir.clone(), key: cache.key.clone() };
     other.prune(u64::MAX, Duration::MAX).unwrap();
     assert!(!leftover.exists());
     assert!(cache.find(DIGEST).unwrap().is_none());
@@ -121,7 +186,7 @@ fn a_lock_in_use_outlives_pruning() {
     let made = cache.find_or::<Infallible>(DIGEST, |file| {
         cache.prune(0, Duration::ZERO).unwrap();
         assert!(cache.entry(DIGEST).unwrap().path(LOCK).exists());
-        file.write_all(b"code").unwrap();
+        compile("code")(file).unwrap();
         Ok(())
     });
     assert_eq!(text(made.unwrap()), "code");
