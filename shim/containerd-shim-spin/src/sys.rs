@@ -10,7 +10,7 @@ use std::os::unix::process::parent_id;
 use std::path::Path;
 
 use rustix::cmsg_space;
-use rustix::fs::CWD;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{
@@ -55,9 +55,36 @@ pub fn detached_read_only(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedF
     Ok(tree)
 }
 
-/// The same for a path that is resolved as usual.
-pub fn detached_read_only_path(path: &Path) -> io::Result<OwnedFd> {
-    detached_read_only(CWD, path)
+/// A view of a regular file through which nobody can write to it, to be executed or opened again:
+/// a detached read-only mount. Before Linux 5.12 there are none: it is a sealed copy in memory then.
+pub fn unwritable(file: &File) -> io::Result<OwnedFd> {
+    match detached_read_only(file.as_fd(), Path::new("")) {
+        Err(error) if is_unsupported(&error) => sealed_copy(file),
+        view => view,
+    }
+}
+
+/// Opens a regular file again for reading, so that the result gives no way to write to it.
+///
+/// Opening `/proc/PID/fd/N` for writing asks the mount of the open file, whatever the file's mode
+/// and the opener's capabilities, and fails with EROFS here.
+pub fn reopen_read_only(file: &File) -> io::Result<File> {
+    let view = unwritable(file)?;
+    File::open(format!("/proc/self/fd/{}", view.as_raw_fd()))
+}
+
+/// Whether the kernel, or the sandbox around it, lacks a system call.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// Copies a file into a memory file that can never be changed again.
+fn sealed_copy(file: &File) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(memfd_create("copy", flags)?);
+    io::copy(&mut File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?, &mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(copy.into())
 }
 
 fn set_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
@@ -140,6 +167,15 @@ pub fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
         0 => Ok(Fork::Child),
         pid => u32::try_from(pid).map(Fork::Parent).map_err(|_| io::Error::last_os_error()),
     }
+}
+
+/// Sends a signal by number, 0 to 64, to the process behind a pidfd; ESRCH once that was reaped. Signal 0 sends nothing.
+pub fn signal(process: BorrowedFd<'_>, number: u32) -> io::Result<()> {
+    // SAFETY: without details of the signal, the call reads no memory.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Has the kernel end this process, a child of that one, when that one ends.
@@ -247,31 +283,39 @@ pub fn attach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) ->
 /// Receives one descriptor over a socket: how libcontainer hands over a terminal.
 pub fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut fds = Vec::new();
-    receive_some(socket, &mut [0; 64], &mut fds)?;
+    receive(socket, &mut [0; 64], &mut fds)?;
     fds.into_iter().next().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no descriptor came over the socket"))
 }
 
 /// Sends descriptors over a socket, which has room for them although nobody reads yet; for [`receive_fds`].
 pub fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     for fds in fds.chunks(MOST_FDS) {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(fds));
         // Without a byte nothing is sent.
-        sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+        send(socket, &[0], fds)?;
     }
     Ok(())
+}
+
+/// Sends bytes, and up to 253 descriptors with the first of them. Returns how many bytes were sent; for [`receive`].
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Receives all descriptors that are sent until the other end closes.
 pub fn receive_fds(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let mut fds = Vec::new();
     // One byte at a time: what is read at once is of one message.
-    while receive_some(socket, &mut [0], &mut fds)? > 0 {}
+    while receive(socket, &mut [0], &mut fds)? > 0 {}
     Ok(fds)
 }
 
-fn receive_some(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+/// Receives some bytes, and appends the descriptors that came with them. Returns how many bytes; 0 at the end.
+pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -299,6 +343,8 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> io:
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
@@ -312,6 +358,30 @@ mod tests {
         let inode = |file: File| file.metadata().expect("a file").ino();
         let received: Vec<u64> = received.into_iter().map(|fd| inode(fd.into())).collect();
         assert_eq!(received, files.into_iter().map(inode).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_was_opened_again_can_be_read_and_not_written() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "code").expect("written");
+        let again = reopen_read_only(file.as_file()).expect("opened");
+        assert_eq!(io::read_to_string(&again).expect("read"), "code");
+        let path = format!("/proc/self/fd/{}", again.as_raw_fd());
+        let written = File::options().write(true).open(path).expect_err("opened for writing");
+        assert_eq!(written.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    }
+
+    #[test]
+    fn a_sealed_copy_has_the_files_bytes_and_takes_no_others() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"code").expect("written");
+        let copy = File::from(sealed_copy(file.as_file()).expect("copied"));
+        let again = |how: &mut std::fs::OpenOptions| how.open(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+        let mut text = String::new();
+        again(File::options().read(true)).and_then(|mut copy| copy.read_to_string(&mut text)).expect("read");
+        assert_eq!(text, "code");
+        let written = again(File::options().write(true)).and_then(|mut copy| copy.write_all(b"evil"));
+        assert_eq!(written.expect_err("written").raw_os_error(), Some(libc::EPERM));
     }
 
     #[test]

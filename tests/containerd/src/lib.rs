@@ -1,11 +1,12 @@
 //! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use harness::app::wasm;
 use harness::containerd::pause_program;
 use harness::http::free_port;
-use harness::process::{command_line, pids};
+use harness::process::{command_line, pids, said};
 use harness::{Containerd, SpinApp, image};
 use serde_json::{Value, json};
 
@@ -54,4 +55,33 @@ pub fn with_cgroups(spec: &mut Value) {
 pub fn copies(id: &str) -> Vec<i32> {
     let argument = format!("\0-id\0{id}\0");
     pids().into_iter().filter(|pid| command_line(*pid).contains(&argument)).collect()
+}
+
+/// A guest that nobody else has, because of a section that says nothing.
+pub fn unique(guest: &str, name: &str) -> Vec<u8> {
+    let length = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80).expect("a short name");
+    let section = [&[0, length(name.len() + 1), length(name.len())], name.as_bytes()].concat();
+    [wasm(guest), section].concat()
+}
+
+/// The program that tests run inside containers; see its first lines.
+pub fn inside_program() -> PathBuf {
+    let tests = std::env::current_exe().expect("this program has a path");
+    // Beside the directory of the tests' own programs.
+    let target = tests.ancestors().nth(2).expect("tests lie in a target's directory");
+    target.join("inside")
+}
+
+/// The app's image with that program as `/inside`.
+pub fn with_inside(app: SpinApp) -> SpinApp {
+    fs::copy(inside_program(), app.dir().join("inside")).expect("the program is built");
+    app
+}
+
+/// What that program says in a container that runs and has it as `/inside`.
+pub fn inside(containerd: &Containerd, id: &str, args: &[&str]) -> Value {
+    let exec = ["tasks", "exec", "--exec-id", &format!("inside-{}", args.join("-")), id, "/inside"];
+    let output = containerd.ctr(&[&exec[..], args].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use harness::app::{cached, digest, wasm};
+use containerd_tests::unique;
+use harness::app::{cached, digest};
 use harness::process::switches;
 use harness::{Containerd, SpinApp};
 
@@ -42,13 +43,6 @@ fn a_component_in_python_answers_and_another_image_with_it_compiles_nothing() {
     containerd.import(&SpinApp::http("hello-python", "description = \"another\"").artifact("test.local/other:1"));
     assert_eq!(containerd.run("other", "test.local/other:1", &[]).get("/").body, "hello");
     assert_eq!(code_of("hello-python"), compiled);
-}
-
-/// A guest that nobody else has, because of a section that says nothing.
-fn unique(guest: &str, name: &str) -> Vec<u8> {
-    let length = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80).expect("a short name");
-    let section = [&[0, length(name.len() + 1), length(name.len())], name.as_bytes()].concat();
-    [wasm(guest), section].concat()
 }
 
 /// The digests of components of plain images that the node has taken note of, those alone that are of these bytes.

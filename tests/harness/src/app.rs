@@ -95,9 +95,13 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// The files that the shim's cache on this node has for a test guest: their names begin with the digest of its bytes.
 pub fn cached(name: &str) -> Vec<PathBuf> {
-    let digest = digest(&wasm(name));
+    cached_by_digest(&digest(&wasm(name)))
+}
+
+/// The same for any component, by the digest of its bytes.
+pub fn cached_by_digest(digest: &str) -> Vec<PathBuf> {
     let files = fs::read_dir("/var/cache/containerd-shim-spin").expect("there is a cache").flatten();
-    files.filter(|file| file.file_name().to_string_lossy().starts_with(&digest)).map(|file| file.path()).collect()
+    files.filter(|file| file.file_name().to_string_lossy().starts_with(digest)).map(|file| file.path()).collect()
 }
 
 /// The code of a test guest as `compile` makes it, once per process, in a file that is nowhere.

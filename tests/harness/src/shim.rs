@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use containerd_shim_protos::api::{
-    CreateTaskRequest, DeleteRequest, KillRequest, Mount, ShutdownRequest, StartRequest, WaitRequest,
+    CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, Mount, PauseRequest, ResumeRequest, ShutdownRequest,
+    StartRequest, StateRequest, Status, WaitRequest,
 };
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
-use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
 use containerd_shim_protos::shim_sync::{Client, TaskClient};
 use containerd_shim_protos::ttrpc::context;
 use libc::{c_char, c_int, posix_spawn_file_actions_addchdir_np, posix_spawn_file_actions_t};
@@ -131,13 +132,73 @@ impl Shim<'_> {
 
     /// Sends its process a signal.
     pub fn kill(&self, signal: u32) {
-        let request = KillRequest { id: self.id(), signal, ..KillRequest::default() };
-        self.client.kill(timeout(), &request).unwrap_or_else(|error| panic!("Kill: {error}"));
+        self.try_kill(signal, false).unwrap_or_else(|error| panic!("Kill: {error}"));
+    }
+
+    /// Sends a signal to its process, or to all processes; the shim's words where that fails.
+    pub fn try_kill(&self, signal: u32, all: bool) -> Result<(), String> {
+        let request = KillRequest { id: self.id(), signal, all, ..KillRequest::default() };
+        self.client.kill(timeout(), &request).map(drop).map_err(|error| error.to_string())
     }
 
     /// Waits for its end; its exit code.
     pub fn wait(&self) -> u32 {
         let request = WaitRequest { id: self.id(), ..WaitRequest::default() };
+        self.client.wait(timeout(), &request).unwrap_or_else(|error| panic!("Wait: {error}")).exit_status
+    }
+
+    /// Pauses it; the shim's words where that fails.
+    pub fn pause(&self) -> Result<(), String> {
+        let request = PauseRequest { id: self.id(), ..PauseRequest::default() };
+        self.client.pause(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<(), String> {
+        let request = ResumeRequest { id: self.id(), ..ResumeRequest::default() };
+        self.client.resume(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Its state.
+    pub fn status(&self) -> Status {
+        let request = StateRequest { id: self.id(), ..StateRequest::default() };
+        let state = self.client.state(timeout(), &request).unwrap_or_else(|error| panic!("State: {error}"));
+        state.status.enum_value().expect("a known state")
+    }
+
+    /// Notes a further program, the container's own process but for these arguments; the shim's words where that fails.
+    pub fn exec(&self, exec_id: &str, args: &[&str]) -> Result<(), String> {
+        self.exec_with(exec_id, args, |_| {})
+    }
+
+    /// The same with another request.
+    pub fn exec_with(&self, exec_id: &str, args: &[&str], edit: impl FnOnce(&mut ExecProcessRequest)) -> Result<(), String> {
+        let spec = fs::read_to_string(self.bundle.dir.join("config.json")).expect("the spec was written");
+        let mut spec: Value = serde_json::from_str(&spec).expect("the spec is JSON");
+        spec["process"]["args"] = args.into();
+        let value = spec["process"].to_string().into_bytes();
+        let spec = Any { type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".into(), value, ..Any::default() };
+        let (id, exec_id) = (self.id(), exec_id.to_owned());
+        let mut request = ExecProcessRequest { id, exec_id, spec: Some(spec).into(), ..ExecProcessRequest::default() };
+        edit(&mut request);
+        self.client.exec(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Starts such a program: its process, or the shim's words where that fails.
+    pub fn start_exec(&self, exec_id: &str) -> Result<i32, String> {
+        let request = StartRequest { id: self.id(), exec_id: exec_id.to_owned(), ..StartRequest::default() };
+        self.client.start(timeout(), &request).map(|response| response.pid.cast_signed()).map_err(|error| error.to_string())
+    }
+
+    /// Sends such a program a signal; the shim's words where that fails.
+    pub fn try_kill_exec(&self, exec_id: &str, signal: u32) -> Result<(), String> {
+        let request = KillRequest { id: self.id(), exec_id: exec_id.to_owned(), signal, ..KillRequest::default() };
+        self.client.kill(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Waits for such a program's end; its exit code.
+    pub fn wait_exec(&self, exec_id: &str) -> u32 {
+        let request = WaitRequest { id: self.id(), exec_id: exec_id.to_owned(), ..WaitRequest::default() };
         self.client.wait(timeout(), &request).unwrap_or_else(|error| panic!("Wait: {error}")).exit_status
     }
 
@@ -154,9 +215,8 @@ impl Shim<'_> {
 
 impl Drop for Shim<'_> {
     fn drop(&mut self) {
-        let kill = KillRequest { id: self.id(), signal: 9, all: true, ..KillRequest::default() };
         // It may have ended, or never been.
-        if self.client.kill(timeout(), &kill).is_ok() {
+        if self.try_kill(9, true).is_ok() {
             self.wait();
         }
         let _never_was = self.delete();

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, Timestamps, UTIME_NOW, flock, futimens};
+use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps, UTIME_NOW, flock, futimens, openat};
 use spin_oci::{FileTree, OciError};
 use spin_runtime::cache::last_used;
 
@@ -18,9 +18,9 @@ pub struct Trees(PathBuf);
 
 /// A tree in use.
 pub struct InUse {
-    /// The directory as a guest gets it.
+    /// The directory as a guest gets it: a detached, read-only mount.
     pub closed_off: OwnedFd,
-    /// As long as it is open, the tree stays. Processes hand it on by inheritance.
+    /// A descriptor of the same mount. While any process has it open, the tree is not pruned.
     pub lock: OwnedFd,
 }
 
@@ -76,19 +76,26 @@ pub fn unused(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Nothing where it was pruned between being found and being held.
+/// Opens the tree and locks it against pruning; `None` if it was pruned in between.
+///
+/// Both descriptors go to the app's process, so both are of the detached mount: `..` of a
+/// descriptor of the node's own mount would lead from the container to the node's root directory.
 fn hold(path: &Path) -> io::Result<Option<InUse>> {
-    let lock = match File::open(path) {
+    let tree = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
+    let closed_off = sys::detached_read_only(tree.as_fd(), Path::new(""))?;
+    // A lock belongs to the inode, so it excludes the pruner's, by whichever mount either came.
+    let lock = openat(&closed_off, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     flock(&lock, FlockOperation::LockShared)?;
-    if !is_at(&lock, path)? {
+    if !is_at(&tree, path)? {
         return Ok(None);
     }
+    // By the node's mount: times can't be set through a read-only one.
     let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    futimens(&lock, &Timestamps { last_access: now, last_modification: now })?;
-    Ok(Some(InUse { closed_off: sys::detached_read_only(lock.as_fd(), Path::new(""))?, lock: lock.into() }))
+    futimens(&tree, &Timestamps { last_access: now, last_modification: now })?;
+    Ok(Some(InUse { closed_off, lock }))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

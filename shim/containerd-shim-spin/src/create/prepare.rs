@@ -106,7 +106,10 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
         let id = &component.id;
         let missing = || Failure::new(Failure::INTERNAL, format!("component {id:?} was not loaded"));
         let wasm = components.remove(id).ok_or_else(missing)?;
-        code.insert(id.clone(), keep(precompiled(&cache, id, &wasm, &mut compiled)?.into()));
+        let file = precompiled(&cache, id, &wasm, &mut compiled)?;
+        // The app's process never has the file as the node has it: other pods execute it too.
+        let file = sys::reopen_read_only(&file).map_err(Failure::internal("opening precompiled code"))?;
+        code.insert(id.clone(), keep(file.into()));
         let directory = match files.remove(id).unwrap_or(Files::None) {
             Files::None => continue,
             Files::Directory(directory) => closed_off(directory.as_fd())?,

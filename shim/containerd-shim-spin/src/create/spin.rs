@@ -1,10 +1,10 @@
 //! Runs our own program as the container's process: the app.
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -110,12 +110,10 @@ impl<Kept> Execution<Kept> {
     }
 }
 
-/// Our own program, in a form through which whoever finds it under `/proc/PID/exe` can't write to the node's file. To be had in the mount namespace
-/// that this process was executed in.
+/// Our own program, so that nobody who finds it under `/proc/PID/exe` can write to the node's file. Called in the
+/// mount namespace that this process was executed in: a mount of another one can't be cloned.
 pub fn own_program() -> std::io::Result<OwnedFd> {
-    let path = Path::new("/proc/self/exe");
-    // Without detached mounts (before Linux 5.12, or a sandbox without them) the kernel's "text file busy" has to do.
-    sys::detached_read_only_path(path).or_else(|_| Ok(std::fs::File::open(path)?.into()))
+    sys::unwritable(&File::open("/proc/self/exe")?)
 }
 
 #[cfg(test)]
