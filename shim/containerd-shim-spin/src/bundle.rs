@@ -76,10 +76,10 @@ pub fn container_dir(bundle: &Path, id: &str) -> PathBuf {
     state_dir(bundle).join(id)
 }
 
-/// Lets the container's first process, which waits in libcontainer's hands, be executed.
-pub fn release(bundle: &Path, id: &str) -> io::Result<()> {
+/// Lets a process that waits in libcontainer's hands be executed. In this directory it listens for that.
+pub fn release(dir: &Path) -> io::Result<()> {
     // The socket's own path is too long for a socket address.
-    let dir = File::open(container_dir(bundle, id))?;
+    let dir = File::open(dir)?;
     UnixStream::connect(format!("/proc/self/fd/{}/notify.sock", dir.as_raw_fd()))?.write_all(b"start container")
 }
 

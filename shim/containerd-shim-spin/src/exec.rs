@@ -1,66 +1,113 @@
 //! Running one more program in a container: `kubectl exec`, exec probes, hooks.
+//!
+//! The program's process gets all that the container's init process got: the container's namespaces, its cgroup and its seccomp
+//! filter, and what its own description says of user, capabilities, limits and security profiles.
 
-use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::container::{Container, ContainerStatus};
-use libcontainer::syscall::syscall::SyscallType;
-use oci_spec::runtime::Process;
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::{self, TaskRequest};
-use crate::cgroup;
-use crate::create::{Native, sentence, to_what_is_allowed};
+use crate::create::{Joined, Native, give_streams, to_what_is_allowed};
 use crate::link::{Link, Program, Report};
+use crate::sys;
 
-/// Runs the program in the bundle's container, and reports it.
-pub fn exec(bundle: &Path, request: TaskRequest, program: &Program, link: &Link) -> Result<()> {
-    cgroup::expect_move();
-    let file = &program.file;
-    let text = fs::read(file).context("reading the process")?;
+/// Runs the program in the bundle's container, and reports it. `init` is a pidfd of the container's init process.
+pub fn exec(
+    bundle: &Path,
+    request: &TaskRequest,
+    program: Program,
+    init: &OwnedFd,
+    terminal: bool,
+    link: &Link,
+) -> Result<()> {
+    let text = fs::read(&program.file).context("reading the process")?;
     let mut process: Process = serde_json::from_slice(&text).context("the process is malformed")?;
+    // containerd's clients may ask for a terminal in the request alone.
+    process.set_terminal(Some(terminal));
     to_what_is_allowed(&mut process)?;
-    fs::write(file, serde_json::to_vec(&process)?).context("writing the process")?;
-    let container = Known::describe(bundle, &request, program)?;
-    let pid = ContainerBuilder::new(request.id, SyscallType::default())
-        .with_executor(Native::new(link)?)
-        .with_root_path(&container.0)?
-        .with_console_socket(process.terminal().unwrap_or_default().then(|| bundle::console_socket(bundle, &exec_id_of(file))))
-        .as_tenant()
-        .with_env(HashMap::new())
-        .with_process(Some(file.clone()))
-        .with_detach(true)
-        .build();
-    let pid = pid.map_err(|error| anyhow::anyhow!(sentence(&error)))?;
-    link.send(&Report::Executed { pid: pid.as_raw().cast_unsigned() });
+    give_streams(process.user().uid(), process.user().gid()).context("giving the streams to the program's user")?;
+    let directory = OwnDirectory::make(&program)?;
+    let console = terminal.then(|| connect_console(bundle, &program)).transpose().context("connecting to the terminal's socket")?;
+    let namespaces = ProcessDirectory::open(program.init, init).context("the container's init process")?;
+    let spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
+    let spec = joining(spec, process, &namespaces)?;
+    let cgroup = program.cgroup.for_processes(program.init).context("the container's cgroup")?;
+    let joined = Joined::make(request, spec, Native::without_link(), &cgroup, console, &directory.0)?;
+    link.send(&Report::Executed { pid: joined.execute()? });
     Ok(())
 }
 
-/// The container as libcontainer keeps those that it started by itself: in a directory, for this program alone.
-struct Known(PathBuf);
+/// The spec of a process that joins the container of this spec.
+fn joining(mut spec: Spec, process: Process, init: &ProcessDirectory) -> Result<Spec> {
+    let linux = spec.linux_mut().as_mut().context("the spec has no part for Linux")?;
+    for namespace in linux.namespaces_mut().iter_mut().flatten() {
+        namespace.set_path(Some(init.namespace(namespace.typ())));
+    }
+    // Both are written to init's namespaces, once.
+    linux.set_sysctl(None).set_time_offsets(None);
+    spec.set_process(Some(process)).set_hooks(None);
+    Ok(spec)
+}
 
-impl Known {
-    fn describe(bundle: &Path, request: &TaskRequest, program: &Program) -> Result<Self> {
-        let known = Self(program.file.with_extension(""));
-        let dir = known.0.join(&request.id);
-        fs::create_dir_all(&dir).context("making the program's directory")?;
-        let container = Container::new(&request.id, ContainerStatus::Running, Some(program.init.cast_signed()), bundle, &dir);
-        let mut container = container.context("describing the container")?;
-        container.set_systemd(request.systemd_cgroup).save().context("describing the container")?;
-        Ok(known)
+/// `/proc/PID` of a process; once that has ended it is empty, whoever has its number then.
+struct ProcessDirectory(OwnedFd);
+
+impl ProcessDirectory {
+    /// The pidfd proves that the directory is the right process's: until that is reaped, nobody else has its number.
+    fn open(pid: u32, process: &OwnedFd) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
+        sys::signal(process.as_fd(), 0)?;
+        Ok(Self(directory))
+    }
+
+    fn namespace(&self, kind: LinuxNamespaceType) -> PathBuf {
+        let name = match kind {
+            LinuxNamespaceType::Cgroup => "cgroup",
+            LinuxNamespaceType::Ipc => "ipc",
+            LinuxNamespaceType::Mount => "mnt",
+            LinuxNamespaceType::Network => "net",
+            LinuxNamespaceType::Pid => "pid",
+            LinuxNamespaceType::Time => "time",
+            LinuxNamespaceType::User => "user",
+            LinuxNamespaceType::Uts => "uts",
+        };
+        PathBuf::from(format!("/proc/self/fd/{}/ns/{name}", self.0.as_raw_fd()))
     }
 }
 
-impl Drop for Known {
+/// Where the program's process listens for its start; for this program alone.
+struct OwnDirectory(PathBuf);
+
+impl OwnDirectory {
+    fn make(program: &Program) -> Result<Self> {
+        let directory = Self(program.file.with_extension(""));
+        fs::create_dir_all(&directory.0).context("making the program's directory")?;
+        Ok(directory)
+    }
+}
+
+impl Drop for OwnDirectory {
     fn drop(&mut self) {
         let _goes_with_the_bundle = fs::remove_dir_all(&self.0);
     }
 }
 
-/// The daemon names the file after the id.
-fn exec_id_of(file: &Path) -> String {
-    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    name.trim_start_matches("exec-").to_owned()
+/// Connects to where the daemon waits for the program's terminal.
+fn connect_console(bundle: &Path, program: &Program) -> Result<OwnedFd> {
+    // The daemon names the program's file after its id.
+    let name = program.file.file_stem().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("exec-"));
+    let Some(id) = name else { bail!("{} names no program", program.file.display()) };
+    let path = bundle::console_socket(bundle, id);
+    // The socket's own path is too long for a socket address.
+    let directory = File::open(bundle::state_dir(bundle))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(UnixStream::connect(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?.into())
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pathrs::procfs::ProcfsHandle;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -39,7 +39,9 @@ pub fn work(link: &Link) {
     drop(ProcfsHandle::new());
     let program = create::own_program();
     let done = match link.order() {
-        Ok(Some(order)) => program.context("opening our own program").and_then(|program| carry_out(&order, program, link)),
+        Ok(Some((order, fds))) => {
+            program.context("opening our own program").and_then(|program| carry_out(order, fds, program, link))
+        }
         Ok(None) => return,
         Err(error) => Err(error).context("reading the order"),
     };
@@ -48,7 +50,8 @@ pub fn work(link: &Link) {
     }
 }
 
-fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<()> {
+fn carry_out(order: Order, fds: Vec<OwnedFd>, own_program: OwnedFd, link: &Link) -> Result<()> {
+    link.log().context("the link to the daemon")?;
     env::set_current_dir(&order.bundle).context("entering the bundle")?;
     stdio::take(&order.streams).context("opening the streams")?;
     // What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any
@@ -56,8 +59,9 @@ fn carry_out(order: &Order, program: OwnedFd, link: &Link) -> Result<()> {
     umask(Mode::from_raw_mode(0o022));
     let bundle = env::current_dir().context("the bundle")?;
     let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
-    match &order.program {
-        None => create::create(&bundle, &request, program, link),
-        Some(program) => exec::exec(&bundle, request, program, link),
+    match (order.program, fds.into_iter().next()) {
+        (None, _) => create::create(&bundle, &request, own_program, link),
+        (Some(program), Some(init)) => exec::exec(&bundle, &request, program, &init, order.streams.terminal, link),
+        (Some(_), None) => bail!("the container's init process did not come with the order"),
     }
 }

@@ -3,8 +3,8 @@
 //! The far end passes from the helper to the container's first process, and closes by itself when that runs a foreign program. So the daemon
 //! learns everything from one reader: a line, or the end.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::cgroup::Cgroup;
 use crate::stdio::Paths;
+use crate::sys;
 
 /// The longest line either side reads: the container's process may be compromised when it writes.
 pub const LONGEST: u64 = 64 * 1024;
@@ -30,13 +31,15 @@ pub struct Order {
     pub program: Option<Program>,
 }
 
-/// A program for a container that runs.
+/// A program for a container that runs. A pidfd of the container's init process comes with it.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     /// The file that describes its process.
     pub file: PathBuf,
     /// The container's init process, as the daemon sees it.
     pub init: u32,
+    /// The container's cgroup.
+    pub cgroup: Cgroup,
 }
 
 /// To the daemon.
@@ -56,6 +59,11 @@ pub enum Report {
     Executed {
         /// Its process, as the daemon sees it.
         pid: u32,
+    },
+    /// The helper: something for the node's log; more follows.
+    Warning {
+        /// The sentence.
+        message: String,
     },
     /// The helper: there will be no container. The container's process: the program can't be executed.
     Error {
@@ -97,12 +105,18 @@ impl Link {
         Self(socket.into())
     }
 
-    /// Waits for work; none where the daemon ends without having any.
-    pub fn order(&self) -> io::Result<Option<Order>> {
-        let mut line = String::new();
+    /// Waits for work, and the descriptors that come with it; none where the daemon ends without having any.
+    pub fn order(&self) -> io::Result<Option<(Order, Vec<OwnedFd>)>> {
+        let (mut line, mut fds) = (Vec::new(), Vec::new());
         // Nothing but the order is under way, so nothing more is read than that.
-        BufReader::new(&self.0).take(LONGEST).read_line(&mut line)?;
-        if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
+        while line.last() != Some(&b'\n') && (line.len() as u64) < LONGEST {
+            let mut bytes = [0; 4096];
+            match sys::receive(self.0.as_fd(), &mut bytes, &mut fds)? {
+                0 => break,
+                count => line.extend_from_slice(&bytes[..count]),
+            }
+        }
+        if line.is_empty() { Ok(None) } else { Ok(Some((serde_json::from_slice(&line)?, fds))) }
     }
 
     /// Waits until the container is started. An end without that is an error.
@@ -128,6 +142,33 @@ impl Link {
     pub fn socket(&self) -> &UnixStream {
         &self.0
     }
+
+    /// Has the daemon write what our crates log in this process, from warnings on, to the node's log.
+    pub fn log(&self) -> io::Result<()> {
+        log::set_max_level(log::LevelFilter::Warn);
+        // Only the first logger of a process counts, and its copies have it too.
+        let _set_already = log::set_boxed_logger(Box::new(Logger(self.duplicate()?)));
+        Ok(())
+    }
+}
+
+/// A logger that reports to the daemon.
+struct Logger(Link);
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        // libcgroups warns of each controller that the machine lacks, for each container.
+        let is_ours = ["spin_", "containerd_shim_spin"].iter().any(|ours| metadata.target().starts_with(ours));
+        is_ours && metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.send(&Report::Warning { message: record.args().to_string() });
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 #[cfg(test)]
@@ -141,13 +182,15 @@ mod tests {
 
     #[test]
     fn an_order_arrives_as_it_was_sent_and_none_when_the_daemon_ends() {
-        let (mut near, link) = pair();
+        let (near, link) = pair();
         let streams = Paths { stdout: "/run/fifo".into(), ..Paths::default() };
-        let order =
-            Order { bundle: "/run/bundle".into(), streams, program: Some(Program { file: "exec-1.json".into(), init: 7 }) };
-        writeln!(near, "{}", serde_json::to_string(&order).expect("encodes")).expect("sent");
-        let arrived = link.order().expect("read").expect("an order");
-        assert_eq!(format!("{arrived:?}"), format!("{order:?}"));
+        let program = Program { file: "exec-1.json".into(), init: 7, cgroup: Cgroup::default() };
+        let order = Order { bundle: "/run/bundle".into(), streams, program: Some(program) };
+        let line = format!("{}\n", serde_json::to_string(&order).expect("encodes"));
+        let file = tempfile::tempfile().expect("a file");
+        sys::send(near.as_fd(), line.as_bytes(), &[file.as_fd()]).expect("sent");
+        let (arrived, fds) = link.order().expect("read").expect("an order");
+        assert_eq!((format!("{arrived:?}"), fds.len()), (format!("{order:?}"), 1));
         drop(near);
         assert!(link.order().expect("read").is_none());
     }

@@ -62,6 +62,13 @@ impl Hierarchies {
 const CONTROLLERS: [&str; 12] =
     ["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids"];
 
+/// Whether a path is `slice:prefix:name`, as the kubelet has it where systemd makes cgroups; an empty slice is the default one.
+pub fn is_systemd_notation(path: &str) -> bool {
+    let mut parts = path.splitn(3, ':');
+    let slice = parts.next().unwrap_or_default();
+    parts.count() == 2 && !slice.contains('/') && (slice.is_empty() || slice.ends_with(".slice"))
+}
+
 /// systemd's notation `slice:prefix:name` as the path it stands for: `a-b.slice` lies in `a.slice`.
 pub fn scope_path(notation: &str) -> String {
     let mut parts = notation.splitn(3, ':');

@@ -3,19 +3,26 @@
 mod enter;
 mod hierarchies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 pub use enter::expect_move;
-use hierarchies::{Hierarchies, scope_path};
+use hierarchies::{Hierarchies, is_systemd_notation, scope_path};
+
+use crate::sys;
 
 /// Version 2's only hierarchy, in the map below.
 const UNIFIED: &str = "";
+/// The freezer of version 1 is given at most 20 ms to stop all processes.
+const FREEZER_POLL: Duration = Duration::from_millis(1);
+const MAX_FREEZER_POLLS: u32 = 20;
 
 /// The directories of one cgroup: one for each controller in version 1, a single one in version 2.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -46,8 +53,17 @@ impl Cgroup {
     }
 
     /// The one a spec's `cgroupsPath` means, whether it exists or not.
+    ///
+    /// Fails for systemd's notation where systemd isn't to make the cgroup: taken for a name, it would be a cgroup outside the
+    /// pod's, where no limit of the pod holds.
     pub fn of_path(path: &str, systemd: bool) -> io::Result<Self> {
         let hierarchies = Hierarchies::mounted()?;
+        if !systemd && is_systemd_notation(path) {
+            let reason = format!(
+                "the cgroup path {path:?} is in systemd's notation, but the runtime's options have no SystemdCgroup = true"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         let path = if systemd { scope_path(path) } else { path.to_owned() };
         let relative = path.trim_start_matches('/');
         let safe = Path::new(relative).components().all(|part| matches!(part, std::path::Component::Normal(_)));
@@ -55,6 +71,15 @@ impl Cgroup {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("cgroup path {path:?}")));
         }
         Ok(Self { dirs: hierarchies.dirs_of(Path::new(relative)) })
+    }
+
+    /// Where a further process of the container goes, whose init process is this.
+    ///
+    /// A cgroup of version 2 that passes controllers on takes no processes: an init process that manages cgroups of its own,
+    /// as systemd does, has moved itself below. Then a further process goes where it is.
+    pub fn for_processes(self, init: u32) -> io::Result<Self> {
+        let passes_on = self.unified_dir().and_then(|dir| fs::read_to_string(dir.join("cgroup.subtree_control")).ok());
+        if passes_on.is_some_and(|controllers| !controllers.trim().is_empty()) { Self::of_process(init) } else { Ok(self) }
     }
 
     /// Whether this is version 2.
@@ -86,13 +111,38 @@ impl Cgroup {
         pids
     }
 
-    /// Sends a signal to every process in it.
-    pub fn signal(&self, signal: Signal) {
-        let _not_frozen = self.freeze(false);
-        for pid in self.pids() {
-            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
-                let _gone = kill_process(pid, signal);
+    /// Sends a signal, by number, to every process in it.
+    pub fn signal(&self, signal: u32) {
+        let open = |pid: &u32| Some((*pid, pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()?));
+        let handles: Vec<_> = self.pids().iter().filter_map(open).collect();
+        // A number that is still in the cgroup's list was not another process's when its pidfd was opened.
+        let members: BTreeSet<u32> = self.pids().into_iter().collect();
+        for (_, handle) in handles.iter().filter(|(pid, _)| members.contains(pid)) {
+            let _gone = sys::signal(handle.as_fd(), signal);
+        }
+    }
+
+    /// Kills every process in it, and those that they make meanwhile.
+    pub fn kill(&self) {
+        // Since Linux 5.14 the kernel does it in one go.
+        let killed = self.unified_dir().map(|dir| fs::write(dir.join("cgroup.kill"), "1"));
+        if matches!(killed, Some(Ok(()))) {
+            return;
+        }
+        // What stands still makes no more processes; in version 1 it is killed only when it goes on.
+        let _not_there = self.freeze(true).map(|()| self.wait_until_frozen());
+        self.signal(Signal::KILL.as_raw().cast_unsigned());
+        let _not_there = self.freeze(false);
+    }
+
+    /// In version 1 freezing takes as long as the last process is in the kernel. Not for ever: one may be stuck there.
+    fn wait_until_frozen(&self) {
+        let is_freezing = || self.read("freezer", "freezer.state").is_some_and(|state| state.trim() == "FREEZING");
+        for _ in 0..MAX_FREEZER_POLLS {
+            if !is_freezing() {
+                return;
             }
+            std::thread::sleep(FREEZER_POLL);
         }
     }
 
@@ -174,6 +224,14 @@ mod tests {
         let hierarchies = Hierarchies::parse("1 1 0:1 /docker/n1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
         let cgroup = Cgroup::of_memberships(&hierarchies, "4:memory:/docker/n1/kubepods/p\n");
         assert_eq!(cgroup.dir("memory"), Some(Path::new("/sys/fs/cgroup/memory/kubepods/p")));
+    }
+
+    #[test]
+    fn systemds_notation_is_never_taken_for_a_name() {
+        for path in ["kubepods-burstable-pod1.slice:cri-containerd:abc", "a.slice:b:c", ":cri:abc", "a.slice:b:c:d"] {
+            let error = Cgroup::of_path(path, false).expect_err("refused");
+            assert!(error.to_string().contains("SystemdCgroup"), "{path}: {error}");
+        }
     }
 
     #[test]

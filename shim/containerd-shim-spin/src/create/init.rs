@@ -6,7 +6,9 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::path::Path;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,9 +22,12 @@ use libcontainer::process::init::container_init_process;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::validator::Validator;
 use libcontainer::workload::Executor;
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources, LinuxSeccomp, LinuxSeccompAction, Mount, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxNamespaceType, LinuxResources, LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec,
+};
+use rustix::fs::{Gid, Uid};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use rustix::thread::set_name;
+use rustix::thread::{CpuSet, sched_setaffinity, set_name, set_thread_res_gid, set_thread_res_uid};
 
 use super::sentence;
 use crate::bundle::{self, TaskRequest};
@@ -81,47 +86,15 @@ impl Init {
         executor: impl Executor + 'static,
         cgroup: &Cgroup,
     ) -> Result<Self> {
-        let spec = Rc::new(spec);
         Validator::validate_spec(&spec).map_err(in_a_sentence)?;
+        let root = spec.root().as_ref().context("the spec names no root file system")?.path();
+        let rootfs = fs::canonicalize(root).context("the root file system")?;
         let dir = bundle::container_dir(bundle, &request.id);
         fs::create_dir_all(&dir).context("making the state's directory")?;
-        let root = spec.root().as_ref().context("the spec names no root file system")?.path();
-        let args = ContainerArgs {
-            container_type: ContainerType::InitContainer,
-            syscall: SyscallType::default(),
-            spec: spec.clone(),
-            rootfs: fs::canonicalize(root).context("the root file system")?,
-            console_socket: None,
-            notify_listener: NotifyListener::new(&dir.join(NOTIFY_FILE)).map_err(in_a_sentence)?,
-            preserve_fds: 0,
-            container: None,
-            user_ns_config: None,
-            cgroup_config: config_of(request, &spec)?,
-            detached: true,
-            executor: Box::new(executor),
-            no_pivot: false,
-            stdin: None,
-            stdout: None,
-            stderr: None,
-            as_sibling: false,
-            pid_file: None,
-        };
-        let (mut sender, news) = channel::main_channel().map_err(in_a_sentence)?;
-        // Nothing is ever said to it.
-        let (silent, mut receiver) = channel::init_channel().map_err(in_a_sentence)?;
-        have_children_in_its_pid_namespace(&spec)?;
-        let pid = cgroup.spawn(|entered| {
-            let failed = match entered {
-                Ok(()) => be(&args, &mut sender, &mut receiver).err(),
-                Err(error) => Some(anyhow!("entering the cgroup: {error}")),
-            };
-            let message = failed.map_or_else(|| "the init process ended".to_owned(), |error| format!("{error:#}"));
-            let _nobody_listens = sender.exec_failed(message);
-        });
-        for closed in [sender.close(), silent.close(), receiver.close()] {
-            closed.map_err(in_a_sentence)?;
-        }
-        Ok(Self { pid: pid.context("copying this process")?, spec, news })
+        let (spec, executor) = (Rc::new(spec), Box::new(executor));
+        let args = arguments(ContainerType::InitContainer, request, &spec, rootfs, &dir, executor)?;
+        let (pid, news) = spawn(&args, cgroup, None)?;
+        Ok(Self { pid, spec, news })
     }
 
     /// Its id, as this process and the daemon see it.
@@ -145,11 +118,48 @@ impl Init {
 
     /// Waits until the container around it is complete.
     pub fn ready(mut self) -> Result<()> {
-        match self.news.wait_for_init_ready() {
-            Ok(()) => self.news.close().map_err(in_a_sentence),
-            Err(ChannelError::ExecError(message)) => bail!("{}", message.trim_start_matches(PREFIX)),
-            Err(_) => bail!("the container's init process was killed before the container was complete"),
-        }
+        wait_until_ready(&mut self.news)
+    }
+}
+
+/// A further process of a container, which waits for [`Joined::execute`] once it is as the spec says.
+pub struct Joined {
+    pid: u32,
+    news: MainReceiver,
+    dir: PathBuf,
+    failure: PipeReader,
+}
+
+impl Joined {
+    /// Makes it, in the container's cgroup. The spec has the process, and the container's namespaces by path; the terminal,
+    /// if it is to have one, is sent over `console`. In `dir` nothing else is.
+    pub fn make(
+        request: &TaskRequest,
+        spec: Spec,
+        executor: impl Executor + 'static,
+        cgroup: &Cgroup,
+        console: Option<OwnedFd>,
+        dir: &Path,
+    ) -> Result<Self> {
+        Validator::validate_spec(&spec).map_err(in_a_sentence)?;
+        let (failure, failed) = io::pipe().context("making a pipe")?;
+        // libcontainer has its own way to tell of a failure, in the process that it would have in between.
+        let kind = ContainerType::TenantContainer { exec_notify_fd: -1 };
+        let executor = Box::new(executor);
+        let mut args = arguments(kind, request, &Rc::new(spec), PathBuf::new(), dir, executor)?;
+        args.console_socket = console.as_ref().map(AsRawFd::as_raw_fd);
+        let (pid, news) = spawn(&args, cgroup, Some(failed))?;
+        Ok(Self { pid, news, dir: dir.to_owned(), failure })
+    }
+
+    /// Executes its program. Returns its id, as this process and the daemon see it.
+    pub fn execute(mut self) -> Result<u32> {
+        wait_until_ready(&mut self.news)?;
+        bundle::release(&self.dir).context("executing the program")?;
+        // The execution closes the pipe.
+        let mut message = String::new();
+        self.failure.read_to_string(&mut message).context("waiting for the program to be executed")?;
+        if message.is_empty() { Ok(self.pid) } else { bail!("{message}") }
     }
 }
 
@@ -158,17 +168,85 @@ fn config_of(request: &TaskRequest, spec: &Spec) -> Result<CgroupConfig> {
     Ok(CgroupConfig { cgroup_path: path, systemd_cgroup: false, container_name: request.id.clone() })
 }
 
+/// What libcontainer's init process is called with. In `dir` it listens for its start.
+fn arguments(
+    container_type: ContainerType,
+    request: &TaskRequest,
+    spec: &Rc<Spec>,
+    rootfs: PathBuf,
+    dir: &Path,
+    executor: Box<dyn Executor>,
+) -> Result<ContainerArgs> {
+    Ok(ContainerArgs {
+        container_type,
+        syscall: SyscallType::default(),
+        spec: spec.clone(),
+        rootfs,
+        console_socket: None,
+        notify_listener: NotifyListener::new(&dir.join(NOTIFY_FILE)).map_err(in_a_sentence)?,
+        preserve_fds: 0,
+        container: None,
+        user_ns_config: None,
+        cgroup_config: config_of(request, spec)?,
+        detached: true,
+        executor,
+        no_pivot: false,
+        stdin: None,
+        stdout: None,
+        stderr: None,
+        as_sibling: false,
+        pid_file: None,
+    })
+}
+
+/// Makes a process in the cgroup that becomes what the arguments say. Returns its id, and what it reports until it is ready;
+/// a failure after that goes into the pipe, if there is one.
+fn spawn(args: &ContainerArgs, cgroup: &Cgroup, mut failed: Option<PipeWriter>) -> Result<(u32, MainReceiver)> {
+    let (mut sender, news) = channel::main_channel().map_err(in_a_sentence)?;
+    // Nothing is ever said to it.
+    let (silent, mut receiver) = channel::init_channel().map_err(in_a_sentence)?;
+    have_children_in_its_pid_namespace(&args.spec)?;
+    let pid = cgroup.spawn(|entered| {
+        let error = match entered {
+            Ok(()) => be(args, &mut sender, &mut receiver).err(),
+            Err(error) => Some(anyhow!("entering the cgroup: {error}")),
+        };
+        let message = error.map_or_else(|| "the init process ended".to_owned(), |error| format!("{error:#}"));
+        if let Some(failed) = &mut failed {
+            let _nobody_listens = failed.write_all(message.as_bytes());
+        }
+        let _nobody_listens = sender.exec_failed(message);
+    });
+    for closed in [sender.close(), silent.close(), receiver.close()] {
+        closed.map_err(in_a_sentence)?;
+    }
+    Ok((pid.context("copying this process")?, news))
+}
+
+/// Waits until the process waits for its start.
+fn wait_until_ready(news: &mut MainReceiver) -> Result<()> {
+    match news.wait_for_init_ready() {
+        Ok(()) => news.close().map_err(in_a_sentence),
+        Err(ChannelError::ExecError(message)) => bail!("{}", message.trim_start_matches(PREFIX)),
+        Err(_) => bail!("the container's init process was killed before the container was complete"),
+    }
+}
+
 /// A process stays in the namespace that it was born in.
 fn have_children_in_its_pid_namespace(spec: &Spec) -> Result<()> {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let namespaces = Namespaces::try_from(namespaces).map_err(in_a_sentence)?;
+    let namespaces = namespaces_of(spec)?;
     match namespaces.get(LinuxNamespaceType::Pid).map_err(in_a_sentence)? {
         Some(namespace) => namespaces.unshare_or_setns(namespace).map_err(in_a_sentence).context("the namespace of processes"),
         None => Ok(()),
     }
 }
 
-/// In the init process: comes back only with the reason why not.
+fn namespaces_of(spec: &Spec) -> Result<Namespaces> {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    Namespaces::try_from(namespaces).map_err(in_a_sentence)
+}
+
+/// In the new process: comes back only with the reason why not.
 fn be(args: &ContainerArgs, sender: &mut MainSender, receiver: &mut InitReceiver) -> Result<()> {
     set_name(NAME).context("naming this process")?;
     let process = args.spec.process().as_ref().context("the spec has no process")?;
@@ -181,7 +259,42 @@ fn be(args: &ContainerArgs, sender: &mut MainSender, receiver: &mut InitReceiver
     for limit in process.rlimits().iter().flatten() {
         calls.set_rlimit(limit).map_err(in_a_sentence).context("setting a limit of the process")?;
     }
+    if let ContainerType::TenantContainer { .. } = args.container_type {
+        set_affinity(process)?;
+        join_user_namespace(&args.spec)?;
+    }
     container_init_process(args, sender, receiver).map_err(in_a_sentence)
+}
+
+/// Pins the process of an exec to its processors. It is in the container's cgroup already, so of two sets the final one counts.
+fn set_affinity(process: &Process) -> Result<()> {
+    let Some(affinity) = process.exec_cpu_affinity() else { return Ok(()) };
+    let Some(list) = affinity.cpu_affinity_final().as_ref().or(affinity.initial().as_ref()) else { return Ok(()) };
+    let processors = processors(list).with_context(|| format!("the processors {list:?}"))?;
+    sched_setaffinity(None, &processors).with_context(|| format!("setting the processors {list}"))
+}
+
+/// Reads a list as the kernel writes it: `0-3,7`.
+fn processors(list: &str) -> Option<CpuSet> {
+    let mut set = CpuSet::new();
+    for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last >= CpuSet::MAX_CPU {
+            return None;
+        }
+        (first..=last).for_each(|processor| set.set(processor));
+    }
+    (set.count() > 0).then_some(set)
+}
+
+/// Becomes root among the container's own users, where it has some: what follows is done with that root's powers alone.
+fn join_user_namespace(spec: &Spec) -> Result<()> {
+    let namespaces = namespaces_of(spec)?;
+    let Some(users) = namespaces.get(LinuxNamespaceType::User).map_err(in_a_sentence)? else { return Ok(()) };
+    namespaces.unshare_or_setns(users).map_err(in_a_sentence).context("the namespace of users")?;
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).context("becoming the container's root group")?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).context("becoming the container's root")
 }
 
 fn in_a_sentence(error: impl std::error::Error) -> anyhow::Error {
@@ -218,6 +331,16 @@ mod tests {
         assert!(!is_ordinary_with(|spec| spec["linux"]["seccomp"]["syscalls"][0]["action"] = json!("SCMP_ACT_NOTIFY")));
         assert!(!is_ordinary_with(|spec| spec["linux"]["netDevices"] = json!({ "eth0": {} })));
         assert!(!is_ordinary_with(|spec| spec["ociVersion"] = json!("2.0.0")));
+    }
+
+    #[test]
+    fn processors_are_read_as_the_kernel_writes_them() {
+        let numbers = |list| processors(list).map(|set| (0..16).filter(|&number| set.is_set(number)).collect::<Vec<_>>());
+        assert_eq!(numbers("0-2,5"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(numbers(" 1 , 3-3"), Some(vec![1, 3]));
+        for list in ["", "x", "3-1", "1-", "99999999", "-1"] {
+            assert_eq!(numbers(list), None, "{list:?}");
+        }
     }
 
     #[test]

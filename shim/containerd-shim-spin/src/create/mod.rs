@@ -25,6 +25,7 @@ use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use clamp::to_what_is_allowed;
+pub use init::Joined;
 pub use native::Native;
 pub use spin::own_program;
 
@@ -50,7 +51,7 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     }
     let kind = classify(&spec, &root)?;
     let workload = workload(&kind, &spec);
-    let birthplace = birthplace(request, &spec);
+    let birthplace = birthplace(request, &spec)?;
     if birthplace.is_none() {
         cgroup::expect_move();
     }
@@ -78,13 +79,13 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         }
     };
     let Made { pid, cgroup, init } = made;
-    if execution.is_some() {
-        // The app gets ready from now on, and waits for the start by itself.
-        bundle::release(bundle, &request.id).context("executing the app")?;
-    }
+    // The app gets ready from now on, and waits for the start by itself.
+    let released = execution.as_ref().map_or(Ok(()), |_| bundle::release(&bundle::container_dir(bundle, &request.id)));
     if let Some(init) = init {
+        // An init process that failed is not there to be released: the reason is what it reported.
         init.ready()?;
     }
+    released.context("executing the app")?;
     link.send(&Report::Created { pid, workload, cgroup });
     if let Some(execution) = execution {
         sys::give_way();
@@ -105,13 +106,14 @@ fn workload(kind: &Kind, spec: &Spec) -> Workload {
 }
 
 /// The container's cgroup, which is there then, where its init process can be made here; else libcontainer makes both, or systemd.
-fn birthplace(request: &TaskRequest, spec: &Spec) -> Option<Cgroup> {
-    if !init::is_ordinary(request, spec) {
-        return None;
-    }
-    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?.to_str()?;
-    let cgroup = Cgroup::of_path(path, false).ok()?;
-    cgroup.make().is_ok().then_some(cgroup)
+///
+/// Fails for a path that can't be what the kubelet means.
+fn birthplace(request: &TaskRequest, spec: &Spec) -> Result<Option<Cgroup>> {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
+    let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
+    let cgroup = Cgroup::of_path(path, request.systemd_cgroup).context("the container's cgroup")?;
+    let is_ours = init::is_ordinary(request, spec) && cgroup.make().is_ok();
+    Ok(is_ours.then_some(cgroup))
 }
 
 /// A container, which is complete once its init process says so.

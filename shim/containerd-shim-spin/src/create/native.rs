@@ -21,13 +21,18 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// Executes the spec's command.
 #[derive(Clone, Debug)]
 pub struct Native {
-    link: Arc<Link>,
+    link: Option<Arc<Link>>,
 }
 
 impl Native {
     /// Tells on this link when the program can't be executed; where it can, the link closes.
     pub fn new(link: &Link) -> Result<Self> {
-        Ok(Self { link: Arc::new(link.duplicate().context("the link to the daemon")?) })
+        Ok(Self { link: Some(Arc::new(link.duplicate().context("the link to the daemon")?)) })
+    }
+
+    /// For a process whose maker waits until the program is executed, and is told otherwise.
+    pub fn without_link() -> Self {
+        Self { link: None }
     }
 }
 
@@ -41,7 +46,9 @@ impl Executor for Native {
             Ok((program, args)) => execute(&program, args),
             Err(message) => message,
         };
-        self.link.send(&Report::Error { message: message.clone() });
+        if let Some(link) = &self.link {
+            link.send(&Report::Error { message: message.clone() });
+        }
         Err(ExecutorError::Other(message))
     }
 }

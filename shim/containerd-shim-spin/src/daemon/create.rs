@@ -2,18 +2,18 @@
 
 use std::collections::hash_map::Entry;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
-use containerd_shim_protos::protobuf::Message;
-use containerd_shim_protos::shim::oci::Options;
 
 use super::console::{Console, Expected};
 use super::error::TaskError;
 use super::helper::{Helper, Line};
+use super::options::RuntimeOptions;
 use super::process::Process;
 use super::reaper;
 use super::task::{Slot, Task, Tasks};
@@ -26,6 +26,7 @@ use crate::stdio::{Held, Paths};
 /// What a helper made.
 struct Made {
     pid: u32,
+    handle: Option<OwnedFd>,
     workload: Workload,
     cgroup: Cgroup,
     line: Line,
@@ -38,7 +39,7 @@ impl Tasks {
         let (id, bundle) = (request.id.clone(), PathBuf::from(&request.bundle));
         match self.slots().entry(id.clone()) {
             Entry::Occupied(_) => return Err(TaskError::Exists(id)),
-            Entry::Vacant(slot) => drop(slot.insert(Slot::Creating(0))),
+            Entry::Vacant(slot) => drop(slot.insert(Slot::Creating(None))),
         }
         // Its process may end before its id is known here.
         let expecting = self.reaper.expect();
@@ -67,18 +68,21 @@ impl Tasks {
         let console = request.terminal.then(|| Expected::at(bundle::console_socket(bundle, ""))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
         let order = Order { bundle: bundle.to_owned(), streams, program: None };
-        let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
-        self.slots().insert(request.id.clone(), Slot::Creating(helper));
+        let helper = self.helper(&order, &[]).await.map_err(TaskError::io("starting the helper"))?;
+        let Helper { pid: helper, handle, mut line } = helper;
+        self.slots().insert(request.id.clone(), Slot::Creating(Some(handle)));
         let mut ended = self.reaper.exit_of(helper);
         match line.next_of(&mut ended).await {
             Some(Report::Created { pid, workload, cgroup }) => {
+                let handle = self.reaper.handle_of(pid).map_err(TaskError::io("the container's process"))?;
                 let console = console.map(|console| console.take(&request.stdin, &request.stdout)).transpose();
                 let console = console.map_err(TaskError::io("taking over the terminal"))?;
-                Ok(Made { pid, workload, cgroup, line, streams: (held, console) })
+                Ok(Made { pid, handle, workload, cgroup, line, streams: (held, console) })
             }
             report => {
                 // What it made is removed next: nothing may be added then.
                 reaper::over(ended).await;
+                self.slots().insert(request.id.clone(), Slot::Creating(None));
                 Err(TaskError::Container(match report {
                     Some(Report::Error { message }) => message,
                     _ => "the helper that creates the container was killed".to_owned(),
@@ -88,12 +92,8 @@ impl Tasks {
     }
 
     fn task_request(&self, request: &CreateTaskRequest) -> Result<TaskRequest, TaskError> {
-        let options = match request.options.as_ref() {
-            // The only kind that containerd sends to runtimes it does not know: the one of runc.
-            Some(any) if any.type_url.ends_with("containerd.runc.v1.Options") => Options::parse_from_bytes(&any.value),
-            _ => Ok(Options::default()),
-        };
-        let options = options.map_err(|error| TaskError::Invalid(format!("the runtime's options: {error}")))?;
+        let options = RuntimeOptions::read(request.options.as_ref());
+        let options = options.map_err(|error| TaskError::Invalid(error.to_string()))?;
         let mounts = request.rootfs.iter();
         Ok(TaskRequest {
             id: request.id.clone(),
@@ -108,7 +108,7 @@ impl Tasks {
     }
 
     fn register(self: &Arc<Self>, request: &CreateTaskRequest, bundle: PathBuf, made: Made) -> u32 {
-        let Made { pid, workload, cgroup, line, streams } = made;
+        let Made { pid, handle, workload, cgroup, line, streams } = made;
         let paths = paths_of(request);
         let io = TaskIO {
             stdin: paths.stdin.clone(),
@@ -120,7 +120,7 @@ impl Tasks {
         let task = Arc::new(Task {
             id: request.id.clone(),
             bundle,
-            init: Arc::new(Process::created(pid, paths, streams)),
+            init: Arc::new(Process::created(pid, handle, paths, streams)),
             cgroup,
             workload,
             line: tokio::sync::Mutex::new(line),

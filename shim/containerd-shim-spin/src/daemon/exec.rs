@@ -1,11 +1,13 @@
 //! Further programs in a container that runs.
 
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use containerd_shim_protos::api::ExecProcessRequest;
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted, TaskExit};
+use rustix::process::Signal;
 
 use super::console::{Console, Expected};
 use super::error::TaskError;
@@ -17,11 +19,16 @@ use super::timestamp;
 use crate::bundle;
 use crate::link::{Order, Program, Report};
 use crate::stdio::{Held, Paths};
+use crate::sys;
+
+/// A program that runs: its process by number and by pidfd, and what is held for it.
+type Running = (u32, Option<OwnedFd>, (Held, Option<Console>));
 
 impl Tasks {
     /// Notes a program to be run; nothing happens before its start.
     pub fn exec(&self, request: ExecProcessRequest) -> Result<(), TaskError> {
         let task = self.get(&request.id)?;
+        task.takes_programs()?;
         let file = process_file(&task, &request.exec_id)?;
         let mut execs = task.execs();
         if execs.contains_key(&request.exec_id) {
@@ -41,13 +48,14 @@ impl Tasks {
     pub async fn start_exec(self: &Arc<Self>, id: &str, exec_id: &str) -> Result<u32, TaskError> {
         let task = self.get(id)?;
         let process = task.exec(exec_id)?;
+        task.takes_programs()?;
         if process.exit().is_some() || !process.start() {
             return Err(TaskError::State { id: exec_id.to_owned(), why: "not in the state of being created" });
         }
         let expecting = self.reaper.expect();
         match self.run_exec(&task, exec_id, &process).await {
-            Ok((pid, streams)) => {
-                process.runs(pid, streams);
+            Ok((pid, handle, streams)) => {
+                process.runs(pid, handle, streams);
                 let (container_id, exec_id) = (id.to_owned(), exec_id.to_owned());
                 let event = TaskExecStarted { container_id, exec_id: exec_id.clone(), pid, ..Default::default() };
                 self.events().publish(&event);
@@ -63,21 +71,33 @@ impl Tasks {
         }
     }
 
-    async fn run_exec(&self, task: &Task, exec_id: &str, process: &Process) -> Result<(u32, (Held, Option<Console>)), TaskError> {
+    async fn run_exec(&self, task: &Task, exec_id: &str, process: &Process) -> Result<Running, TaskError> {
         let streams = process.paths.clone();
         let held = Held::open(&streams).map_err(TaskError::io("opening the program's streams"))?;
         let console = streams.terminal.then(|| Expected::at(bundle::console_socket(&task.bundle, exec_id))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
-        let program = Program { file: process_file(task, exec_id)?, init: task.init.pid() };
+        let (init, cgroup) = (task.init.pid(), task.cgroup.clone());
+        let program = Program { file: process_file(task, exec_id)?, init, cgroup };
         let order = Order { bundle: task.bundle.clone(), streams, program: Some(program) };
-        let Helper { pid: helper, mut line } = self.helper(&order).await.map_err(TaskError::io("starting the helper"))?;
+        let Some(init) = task.init.handle() else { return Err(TaskError::Finished(task.id.clone())) };
+        let helper = self.helper(&order, &[init]).await.map_err(TaskError::io("starting the helper"))?;
+        let Helper { pid: helper, mut line, .. } = helper;
         let mut ended = self.reaper.exit_of(helper);
         let report = line.next_of(&mut ended).await;
         reaper::over(ended).await;
         match report {
             Some(Report::Executed { pid }) => {
+                let handle = self.reaper.handle_of(pid).map_err(TaskError::io("the program's process"))?;
                 let console = console.map(|console| console.take(&process.paths.stdin, &process.paths.stdout)).transpose();
-                Ok((pid, (held, console.map_err(TaskError::io("taking over the terminal"))?)))
+                match console {
+                    Ok(console) => Ok((pid, handle, (held, console))),
+                    Err(error) => {
+                        // Without its terminal it must not go on where nobody knows it.
+                        let kill = |handle: OwnedFd| sys::signal(handle.as_fd(), Signal::KILL.as_raw().cast_unsigned());
+                        let _ended_already = handle.map(kill);
+                        Err(TaskError::io("taking over the terminal")(error))
+                    }
+                }
             }
             Some(Report::Error { message }) => Err(TaskError::Container(message)),
             _ => Err(TaskError::Container("the helper that runs the program was killed".to_owned())),

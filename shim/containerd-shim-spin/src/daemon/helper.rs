@@ -1,15 +1,17 @@
 //! Starts the processes that do the daemon's work, orders it, and listens to what they report.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Pair;
 use std::os::unix::process::CommandExt;
 use std::pin::pin;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{Shutdown, shutdown};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
@@ -18,11 +20,16 @@ use crate::helper::VERB;
 use crate::link::{LONGEST, Link, Order, Report, START};
 use crate::sys::{self, Fork};
 
+/// How many warnings may come before a report.
+const MAX_WARNINGS: usize = 64;
+
 /// A process that has work to do, or waits for some.
 #[derive(Debug)]
 pub struct Helper {
     /// Of its process.
     pub pid: u32,
+    /// A pidfd of the same.
+    pub handle: Arc<OwnedFd>,
     /// What it and the container's process say.
     pub line: Line,
 }
@@ -35,6 +42,7 @@ pub struct Line(BufReader<UnixStream>);
 #[derive(Debug)]
 pub struct Started {
     pid: u32,
+    handle: OwnedFd,
     near: Pair,
 }
 
@@ -50,7 +58,7 @@ pub enum Part {
 pub fn first() -> io::Result<Part> {
     let (near, far) = Pair::pair()?;
     Ok(match sys::fork()? {
-        Fork::Parent(pid) => Part::Daemon(Started { pid, near }),
+        Fork::Parent(pid) => Part::Daemon(Started::new(pid, near)?),
         Fork::Child => Part::Helper(Link::new(far.into())),
     })
 }
@@ -65,14 +73,21 @@ fn execute() -> io::Result<Started> {
     // Nothing else is started meanwhile: the daemon starts programs on one thread alone, and doesn't wait here.
     fcntl_setfd(&far, FdFlags::empty())?;
     let child = command.spawn()?;
-    Ok(Started { pid: child.id(), near })
+    Started::new(child.id(), near)
 }
 
 impl Started {
+    /// Of a child that was just made: not before this returns can it be reaped.
+    fn new(pid: u32, near: Pair) -> io::Result<Self> {
+        let child = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self { pid, handle: pidfd_open(child, PidfdFlags::empty())?, near })
+    }
+
     /// Puts it in the runtime's care.
     pub fn heard(self) -> io::Result<Helper> {
         self.near.set_nonblocking(true)?;
-        Ok(Helper { pid: self.pid, line: Line(BufReader::with_capacity(512, UnixStream::from_std(self.near)?)) })
+        let line = Line(BufReader::with_capacity(512, UnixStream::from_std(self.near)?));
+        Ok(Helper { pid: self.pid, handle: Arc::new(self.handle), line })
     }
 }
 
@@ -82,11 +97,15 @@ impl Helper {
         execute()?.heard()
     }
 
-    /// Gives it its work.
-    pub async fn order(&mut self, order: &Order) -> io::Result<()> {
+    /// Gives it its work, and the descriptors that belong to it.
+    pub async fn order(&mut self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        self.line.0.get_mut().write_all(&line).await
+        let socket = self.line.0.get_mut();
+        socket.writable().await?;
+        // Descriptors go with the first bytes; nothing was written before, so there is room for some.
+        let sent = socket.try_io(Interest::WRITABLE, || sys::send(socket.as_fd(), &line, fds))?;
+        socket.write_all(&line[sent..]).await
     }
 }
 
@@ -106,12 +125,20 @@ impl Line {
         }
     }
 
-    /// The next report; none at the end, and none for what is no report.
+    /// The next report; none at the end, and none for what is no report. Warnings before it go to the log.
     pub async fn next(&mut self) -> Option<Report> {
-        let mut line = Vec::new();
-        let mut limited = (&mut self.0).take(LONGEST);
-        limited.read_until(b'\n', &mut line).await.ok()?;
-        serde_json::from_slice(&line).ok()
+        // A compromised process must not fill the node's log.
+        for _ in 0..MAX_WARNINGS {
+            let mut line = Vec::new();
+            let mut limited = (&mut self.0).take(LONGEST);
+            limited.read_until(b'\n', &mut line).await.ok()?;
+            match serde_json::from_slice(&line).ok()? {
+                // Quoted: what a helper complains about may have been named by an image.
+                Report::Warning { message } => log::warn!("{message:?}"),
+                report => return Some(report),
+            }
+        }
+        None
     }
 
     /// Lets the waiting app begin. An app that has ended doesn't hear it; that it has, its line will tell.

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod exec;
 mod helper;
+mod options;
 mod process;
 mod reaper;
 mod service;
@@ -17,7 +18,7 @@ mod task;
 mod update;
 
 use std::env::set_current_dir;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -85,9 +86,8 @@ impl Daemon {
         // A container's first process is the helper's child; when the helper ends, it becomes ours.
         set_child_subreaper(Some(Pid::INIT))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (path, pod) = (self.path.clone(), self.pod.clone());
+        let pod = self.pod.clone();
         let result = runtime.block_on(self.serve(first));
-        let _gone_already = fs::remove_file(path);
         log::info!(pod; "ended");
         result
     }
@@ -96,8 +96,8 @@ impl Daemon {
         // What ends other processes is no reason to leave containers without anyone to supervise them; the handlers alone do it, and
         // unlike an ignored signal they don't pass on to the containers.
         let _unread = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let Self { pod, namespace, grpc, ttrpc, listener, .. } = self;
-        let tasks = Tasks::new(namespace.clone(), grpc, &ttrpc)?;
+        let Self { pod, namespace, grpc, ttrpc, path, listener, .. } = self;
+        let tasks = Tasks::new(namespace.clone(), grpc, &ttrpc, path)?;
         tasks.has_ahead(first.heard()?);
         let service = Arc::new(Service::new(tasks.clone()));
         let mut services = create_task(service.clone());

@@ -1,22 +1,27 @@
 //! A process that containerd knows: the container's first one, or one made by exec.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use containerd_shim_protos::api::Status;
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::console::Console;
 use super::error::TaskError;
 use super::reaper::Exit;
 use crate::stdio::{Held, Paths};
+use crate::sys;
 
 /// One process.
 #[derive(Debug)]
 pub struct Process {
     /// In the daemon's own pid namespace; 0 before there is one.
     pid: AtomicU32,
+    /// A pidfd, so that no signal reaches another process that has the number by then. None of a process that was reaped
+    /// before its number was known here.
+    handle: OnceLock<Option<OwnedFd>>,
     /// Where its streams go.
     pub paths: Paths,
     held: Mutex<Option<Held>>,
@@ -27,21 +32,22 @@ pub struct Process {
 
 impl Process {
     /// A process that exists and waits for its start.
-    pub fn created(pid: u32, paths: Paths, streams: (Held, Option<Console>)) -> Self {
+    pub fn created(pid: u32, handle: Option<OwnedFd>, paths: Paths, streams: (Held, Option<Console>)) -> Self {
         let process = Self::to_be(paths);
-        process.runs(pid, streams);
+        process.runs(pid, handle, streams);
         process
     }
 
     /// A process that will exist once it is started.
     pub fn to_be(paths: Paths) -> Self {
-        let (pid, started) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { pid, paths, held: Mutex::new(None), console: Mutex::new(None), started, exit: watch::Sender::new(None) }
+        let (pid, handle, started) = (AtomicU32::new(0), OnceLock::new(), AtomicBool::new(false));
+        Self { pid, handle, paths, held: Mutex::new(None), console: Mutex::new(None), started, exit: watch::Sender::new(None) }
     }
 
     /// Notes that it exists, and what is held for it.
-    pub fn runs(&self, pid: u32, (held, console): (Held, Option<Console>)) {
+    pub fn runs(&self, pid: u32, handle: Option<OwnedFd>, (held, console): (Held, Option<Console>)) {
         self.pid.store(pid, Ordering::Relaxed);
+        let _first_and_only = self.handle.set(handle);
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         *self.console.lock().unwrap_or_else(PoisonError::into_inner) = console;
     }
@@ -107,17 +113,30 @@ impl Process {
         }
     }
 
-    /// Sends it a signal. Its number can't have gone to another process: it ends only when this thread collects it.
+    /// A pidfd of it; none before it exists, and none where it was reaped before its number was known.
+    pub fn handle(&self) -> Option<BorrowedFd<'_>> {
+        self.handle.get().and_then(Option::as_ref).map(AsFd::as_fd)
+    }
+
+    /// Sends it a signal, any that the kernel knows, real-time ones too.
     pub fn signal(&self, id: &str, signal: u32) -> Result<(), TaskError> {
-        let Some(number) = Signal::from_named_raw(signal.cast_signed()) else {
-            return Err(TaskError::Invalid(format!("{signal} is no signal")));
-        };
-        match (self.exit(), Pid::from_raw(self.pid().cast_signed())) {
-            (None, Some(pid)) => match kill_process(pid, number) {
-                Err(rustix::io::Errno::SRCH) => Err(TaskError::Finished(id.to_owned())),
-                result => result.map_err(|error| TaskError::Io { what: "sending the signal", source: error.into() }),
-            },
-            _ => Err(TaskError::Finished(id.to_owned())),
+        let Some(handle) = self.handle() else { return Err(TaskError::Finished(id.to_owned())) };
+        match sys::signal(handle, signal) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(match error.raw_os_error() {
+                Some(libc::ESRCH) => TaskError::Finished(id.to_owned()),
+                Some(libc::EINVAL) => TaskError::Invalid(format!("{signal} is no signal")),
+                _ => TaskError::Io { what: "sending the signal", source: error },
+            }),
+        }
+    }
+
+    /// Whether it is there, and has not been reaped.
+    pub fn exists(&self) -> io::Result<bool> {
+        let Some(handle) = self.handle() else { return Ok(false) };
+        match sys::signal(handle, 0) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            result => result.map(|()| true),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -70,6 +71,17 @@ impl Reaper {
             None => drop(state.awaited.insert(pid, sender)),
         }
         receiver
+    }
+
+    /// A pidfd of a process that is or becomes a child of this one; none where that was reaped already.
+    ///
+    /// To be called while the process is expected, and before the next await: reaping is done on the same thread.
+    pub fn handle_of(&self, pid: u32) -> io::Result<Option<OwnedFd>> {
+        if self.state().early.contains_key(&pid) {
+            return Ok(None);
+        }
+        let pid = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Some(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     fn collect(&self) {

@@ -23,6 +23,9 @@ use super::task::Tasks;
 use super::timestamp;
 use super::update::update;
 
+/// The kernel's last signal (`SIGRTMAX`).
+const MAX_SIGNAL: u32 = 64;
+
 /// Answers containerd.
 #[derive(Debug)]
 pub struct Service {
@@ -122,13 +125,18 @@ impl shim_async::Task for Service {
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
         let process = self.process(&request.id, &request.exec_id)?;
-        if request.all && request.exec_id.is_empty() {
-            let signal = Signal::from_named_raw(request.signal.cast_signed());
-            let signal = signal.ok_or_else(|| TaskError::Invalid(format!("{} is no signal", request.signal)))?;
-            self.tasks.get(&request.id)?.cgroup.signal(signal);
-            return Ok(Empty::new());
+        let task = self.tasks.get(&request.id)?;
+        let is_kill = request.signal == Signal::KILL.as_raw().cast_unsigned();
+        match (request.all && request.exec_id.is_empty(), is_kill) {
+            (true, true) => task.cgroup.kill(),
+            (true, false) if request.signal <= MAX_SIGNAL => task.cgroup.signal(request.signal),
+            (true, false) => return Err(TaskError::Invalid(format!("{} is no signal", request.signal)).into()),
+            (false, _) => process.signal(&request.id, request.signal)?,
         }
-        process.signal(&request.id, request.signal)?;
+        if is_kill && request.exec_id.is_empty() {
+            // In version 1 of cgroups a process that stands still is killed only when it goes on.
+            self.tasks.thaw(&task);
+        }
         Ok(Empty::new())
     }
 

@@ -1,7 +1,9 @@
 //! The tasks of the pod, and the life of one: created, started, ended, deleted.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,7 @@ use crate::bundle;
 use crate::cgroup::Cgroup;
 use crate::link::{Order, Report, Workload};
 use crate::shim;
+use crate::sys;
 
 /// How long a start waits for an app to be ready; a slower one goes on starting, and containerd isn't kept waiting.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -42,14 +45,16 @@ pub struct Tasks {
     /// A helper that waits for the next container to be created.
     ahead: Mutex<Option<Helper>>,
     events: Events,
+    /// Where the daemon listens.
+    socket: PathBuf,
     shut_down: watch::Sender<bool>,
 }
 
 /// A place in the table.
 #[derive(Clone, Debug)]
 pub(super) enum Slot {
-    /// Being created by the process with this id (0: not yet started).
-    Creating(u32),
+    /// Being created by the process with this pidfd; none before it is started and after it has ended.
+    Creating(Option<Arc<OwnedFd>>),
     Ready(Arc<Task>),
 }
 
@@ -73,10 +78,10 @@ pub struct Task {
 
 impl Tasks {
     /// An empty pod.
-    pub fn new(namespace: String, containerd: String, ttrpc: &str) -> Result<Arc<Self>> {
+    pub fn new(namespace: String, containerd: String, ttrpc: &str, socket: PathBuf) -> Result<Arc<Self>> {
         let events = Events::new(&namespace, ttrpc);
         let (slots, ahead, shut_down) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
-        Ok(Arc::new(Self { namespace, containerd, reaper: Reaper::start()?, slots, ahead, events, shut_down }))
+        Ok(Arc::new(Self { namespace, containerd, reaper: Reaper::start()?, slots, ahead, events, socket, shut_down }))
     }
 
     /// Where events go.
@@ -92,8 +97,10 @@ impl Tasks {
 
     /// Ends the daemon, unless it still has tasks: containerd asks after each of them.
     pub fn shut_down(&self) {
-        if self.slots().is_empty() {
-            self.shut_down.send_replace(true);
+        if self.slots().is_empty() && !self.shut_down.send_replace(true) {
+            // Before the answer: once containerd has it, a container of the same id may come, whose `start` must find no
+            // daemon here. Only once: the path may be another daemon's by the time this one has ended.
+            let _gone_already = fs::remove_file(&self.socket);
         }
     }
 
@@ -123,16 +130,16 @@ impl Tasks {
     }
 
     /// A helper that has this order.
-    pub(super) async fn helper(&self, order: &Order) -> io::Result<Helper> {
+    pub(super) async fn helper(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<Helper> {
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut helper) = ahead {
             // Unless it was killed while it waited.
-            if helper.order(order).await.is_ok() {
+            if helper.order(order, fds).await.is_ok() {
                 return Ok(helper);
             }
         }
         let mut helper = Helper::start()?;
-        helper.order(order).await?;
+        helper.order(order, fds).await?;
         Ok(helper)
     }
 
@@ -144,7 +151,7 @@ impl Tasks {
             return Err(TaskError::State { id: id.to_owned(), why: "not in the state of being created" });
         }
         if task.workload != Workload::Spin {
-            bundle::release(&task.bundle, id).map_err(TaskError::io("starting the container's process"))?;
+            bundle::release(&bundle::container_dir(&task.bundle, id)).map_err(TaskError::io("starting the container's process"))?;
         }
         if task.is_spin() {
             line.start().await;
@@ -169,7 +176,7 @@ impl Tasks {
         let _start = task.line.lock().await;
         let deadline = Instant::now() + GONE_WITHIN;
         while !task.cgroup.pids().is_empty() && Instant::now() < deadline {
-            task.cgroup.signal(Signal::KILL);
+            task.cgroup.kill();
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let (id, pid) = (task.id.clone(), task.init.pid());
@@ -210,14 +217,12 @@ impl Tasks {
     /// Stops a helper that is still at work for this id: whoever asked has given up.
     async fn abandon_creation(&self, id: &str) {
         loop {
-            match self.slots().get(id) {
-                Some(Slot::Creating(0)) => {}
-                Some(Slot::Creating(helper)) => {
-                    if let Some(helper) = rustix::process::Pid::from_raw(helper.cast_signed()) {
-                        let _ended_already = rustix::process::kill_process(helper, Signal::KILL);
-                    }
-                }
+            let helper = match self.slots().get(id) {
+                Some(Slot::Creating(helper)) => helper.clone(),
                 _ => return,
+            };
+            if let Some(helper) = helper {
+                let _ended_already = sys::signal(helper.as_fd(), Signal::KILL.as_raw().cast_unsigned());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -239,6 +244,13 @@ impl Tasks {
         }
         Ok(())
     }
+
+    /// Lets a paused task go on, because it was killed.
+    pub fn thaw(&self, task: &Task) {
+        if task.paused.swap(false, Ordering::Relaxed) {
+            let _its_end_tells_the_rest = task.cgroup.freeze(false);
+        }
+    }
 }
 
 impl Task {
@@ -246,6 +258,18 @@ impl Task {
     pub fn exec(&self, exec_id: &str) -> Result<Arc<Process>, TaskError> {
         let found = self.execs().get(exec_id).cloned();
         found.ok_or_else(|| TaskError::NoProcess { task: self.id.clone(), exec: exec_id.to_owned() })
+    }
+
+    /// Fails unless a further program can run in it now.
+    pub(super) fn takes_programs(&self) -> Result<(), TaskError> {
+        let refused = |why| Err(TaskError::State { id: self.id.clone(), why });
+        match self.status() {
+            // Its end is noted only once the rest of the container has ended too.
+            Status::RUNNING if self.init.exists().map_err(TaskError::io("the container's init process"))? => Ok(()),
+            Status::PAUSED => refused("cannot exec in a paused container"),
+            Status::CREATED => refused("cannot exec in a container that was not started"),
+            _ => refused("cannot exec in a container that has ended"),
+        }
     }
 
     /// All of them.
@@ -274,7 +298,7 @@ async fn remove(task: &Task) -> Result<(), TaskError> {
             Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
             result => break result.map_err(TaskError::io("removing the cgroup"))?,
         }
-        task.cgroup.signal(Signal::KILL);
+        task.cgroup.kill();
     }
     shim::unmount_rootfs(&task.bundle).map_err(|error| TaskError::Container(format!("{error:#}")))?;
     bundle::forget(&task.bundle).map_err(TaskError::io("removing the state"))

@@ -16,7 +16,6 @@ use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::Message;
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::bundle::{self, TaskRequest};
@@ -40,7 +39,12 @@ pub fn delete(flags: &Flags, bundle: &Path) -> Result<Vec<u8>> {
 pub fn clean_up(bundle: &Path) -> Result<()> {
     let Some(request) = TaskRequest::load(bundle).context("reading the task's request")? else { return Ok(()) };
     if let Some(path) = cgroups_path(bundle)? {
-        end(&Cgroup::of_path(&path, request.systemd_cgroup)?)?;
+        match Cgroup::of_path(&path, request.systemd_cgroup) {
+            Ok(cgroup) => end(&cgroup)?,
+            // A path that no container is made with.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) => return Err(error).context("finding the cgroup"),
+        }
     }
     unmount_rootfs(bundle)?;
     bundle::forget(bundle).context("removing the state")
@@ -57,7 +61,7 @@ pub fn unmount_rootfs(bundle: &Path) -> Result<()> {
 fn end(cgroup: &Cgroup) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        cgroup.signal(Signal::KILL);
+        cgroup.kill();
         match cgroup.remove() {
             Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(5)),
             result => return result.context("removing the cgroup"),
