@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +69,15 @@ pub fn state_dir(bundle: &Path) -> PathBuf {
 /// Where the daemon waits for the terminal of a process; an empty id is the container's first one.
 pub fn console_socket(bundle: &Path, exec_id: &str) -> PathBuf {
     state_dir(bundle).join(format!("console-{exec_id}.sock"))
+}
+
+/// Connects to where the daemon waits for the terminal of a process.
+pub fn connect_console(bundle: &Path, exec_id: &str) -> io::Result<OwnedFd> {
+    // The socket's own path is too long for a socket address.
+    let directory = File::open(state_dir(bundle))?;
+    let path = console_socket(bundle, exec_id);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(UnixStream::connect(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?.into())
 }
 
 /// libcontainer's directory of this container.

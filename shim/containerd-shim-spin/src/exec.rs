@@ -3,43 +3,39 @@
 //! The program's process gets all that the container's init process got: the container's namespaces, its cgroup and its seccomp
 //! filter, and what its own description says of user, capabilities, limits and security profiles.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::{self, TaskRequest};
-use crate::create::{Joined, Native, give_streams, to_what_is_allowed};
+use crate::create::{BeforeExecution, ExecLabel, Joined, Native, adapt_process, give_streams};
 use crate::link::{Link, Program, Report};
 use crate::sys;
 
 /// Runs the program in the bundle's container, and reports it. `init` is a pidfd of the container's init process.
-pub fn exec(
-    bundle: &Path,
-    request: &TaskRequest,
-    program: Program,
-    init: &OwnedFd,
-    terminal: bool,
-    link: &Link,
-) -> Result<()> {
+pub fn exec(bundle: &Path, request: &TaskRequest, program: Program, init: &OwnedFd, terminal: bool, link: &Link) -> Result<()> {
     let text = fs::read(&program.file).context("reading the process")?;
     let mut process: Process = serde_json::from_slice(&text).context("the process is malformed")?;
     // containerd's clients may ask for a terminal in the request alone.
     process.set_terminal(Some(terminal));
-    to_what_is_allowed(&mut process)?;
+    adapt_process(&mut process)?;
+    let before = BeforeExecution { hooks: None, label: ExecLabel::of(Some(&process)) };
     give_streams(process.user().uid(), process.user().gid()).context("giving the streams to the program's user")?;
     let directory = OwnDirectory::make(&program)?;
-    let console = terminal.then(|| connect_console(bundle, &program)).transpose().context("connecting to the terminal's socket")?;
+    let console = match terminal {
+        true => Some(bundle::connect_console(bundle, id_of(&program)?).context("the terminal's socket")?),
+        false => None,
+    };
     let namespaces = ProcessDirectory::open(program.init, init).context("the container's init process")?;
     let spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
     let spec = joining(spec, process, &namespaces)?;
     let cgroup = program.cgroup.for_processes(program.init).context("the container's cgroup")?;
-    let joined = Joined::make(request, spec, Native::without_link(), &cgroup, console, &directory.0)?;
+    let joined = Joined::make(request, spec, Native::without_link(before), cgroup, console, &directory.0)?;
     link.send(&Report::Executed { pid: joined.execute()? });
     Ok(())
 }
@@ -100,14 +96,8 @@ impl Drop for OwnDirectory {
     }
 }
 
-/// Connects to where the daemon waits for the program's terminal.
-fn connect_console(bundle: &Path, program: &Program) -> Result<OwnedFd> {
-    // The daemon names the program's file after its id.
+/// The program's id, after which the daemon names its file.
+fn id_of(program: &Program) -> Result<&str> {
     let name = program.file.file_stem().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("exec-"));
-    let Some(id) = name else { bail!("{} names no program", program.file.display()) };
-    let path = bundle::console_socket(bundle, id);
-    // The socket's own path is too long for a socket address.
-    let directory = File::open(bundle::state_dir(bundle))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(UnixStream::connect(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?.into())
+    name.with_context(|| format!("{} names no program", program.file.display()))
 }

@@ -3,7 +3,7 @@
 //! Single-threaded and short-lived, but for the time that it may have waited for its order. Its standard streams become the new process's.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use pathrs::procfs::ProcfsHandle;
 use rustix::fs::Mode;
 use rustix::process::umask;
+use rustix::thread::set_thread_groups;
 use spin_runtime::precompile;
 
 use crate::bundle::TaskRequest;
-use crate::link::{Link, Order, Report};
+use crate::link::{Link, Order, Report, Work};
 use crate::{create, exec, stdio, sys};
 
 /// The argument that asks for this part; the number of its link follows.
@@ -59,9 +60,29 @@ fn carry_out(order: Order, fds: Vec<OwnedFd>, own_program: OwnedFd, link: &Link)
     umask(Mode::from_raw_mode(0o022));
     let bundle = env::current_dir().context("the bundle")?;
     let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
-    match (order.program, fds.into_iter().next()) {
-        (None, _) => create::create(&bundle, &request, own_program, link),
-        (Some(program), Some(init)) => exec::exec(&bundle, &request, program, &init, order.streams.terminal, link),
-        (Some(_), None) => bail!("the container's init process did not come with the order"),
+    isolate(&request)?;
+    match (order.work, fds.into_iter().next()) {
+        (Work::Create, _) => create::create(&bundle, &request, own_program, link),
+        (Work::Exec(program), Some(init)) => exec::exec(&bundle, &request, program, &init, order.streams.terminal, link),
+        (Work::Exec(_), None) => bail!("the container's init process did not come with the order"),
+        (Work::Hooks(stage, pid), _) => {
+            create::run_hooks(&bundle, &request, stage, pid)?;
+            link.send(&Report::Done);
+            Ok(())
+        }
+        (Work::Update(cgroup, resources), _) => {
+            create::update(&bundle, &request, cgroup, *resources)?;
+            link.send(&Report::Done);
+            Ok(())
+        }
     }
+}
+
+/// Lays down what a container's processes would inherit of whoever started containerd: groups, keys, ignored signals.
+fn isolate(request: &TaskRequest) -> Result<()> {
+    set_thread_groups(&[]).context("leaving this process's groups")?;
+    let keyring = CString::new(format!("_ses.{}", request.id)).context("the container's id")?;
+    sys::join_session_keyring(&keyring).context("joining the container's keyring")?;
+    sys::default_ignored_signals();
+    Ok(())
 }

@@ -8,10 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
 use crate::cgroup::Cgroup;
+use crate::create::{LaterHooks, Stage};
 use crate::stdio::Paths;
 use crate::sys;
 
@@ -27,8 +29,22 @@ pub struct Order {
     pub bundle: PathBuf,
     /// Of the process that is to run.
     pub streams: Paths,
-    /// One more program for the container; none: make the container.
-    pub program: Option<Program>,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What a helper can do.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Make the container.
+    Create,
+    /// Run one more program in it.
+    Exec(Program),
+    /// Set new limits in the container's cgroup.
+    Update(Cgroup, Box<LinuxResources>),
+    /// Run the hooks of a stage; of a container that runs, with its init process as the daemon sees it.
+    Hooks(Stage, Option<u32>),
 }
 
 /// A program for a container that runs. A pidfd of the container's init process comes with it.
@@ -54,7 +70,11 @@ pub enum Report {
         workload: Workload,
         /// Where its processes are counted and limited.
         cgroup: Cgroup,
+        /// Whether there are hooks to run later.
+        hooks: LaterHooks,
     },
+    /// The helper: the limits are set, or the hooks were run.
+    Done,
     /// The helper: one more program runs in the container.
     Executed {
         /// Its process, as the daemon sees it.
@@ -185,7 +205,7 @@ mod tests {
         let (near, link) = pair();
         let streams = Paths { stdout: "/run/fifo".into(), ..Paths::default() };
         let program = Program { file: "exec-1.json".into(), init: 7, cgroup: Cgroup::default() };
-        let order = Order { bundle: "/run/bundle".into(), streams, program: Some(program) };
+        let order = Order { bundle: "/run/bundle".into(), streams, work: Work::Exec(program) };
         let line = format!("{}\n", serde_json::to_string(&order).expect("encodes"));
         let file = tempfile::tempfile().expect("a file");
         sys::send(near.as_fd(), line.as_bytes(), &[file.as_fd()]).expect("sent");

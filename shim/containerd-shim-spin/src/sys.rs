@@ -10,7 +10,7 @@ use std::os::unix::process::parent_id;
 use std::path::Path;
 
 use rustix::cmsg_space;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{
@@ -51,7 +51,7 @@ pub fn detached_read_only(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedF
         flags |= OpenTreeFlags::AT_EMPTY_PATH;
     }
     let tree = open_tree(dir, path, flags)?;
-    set_read_only(tree.as_fd())?;
+    set_attributes(tree.as_fd(), libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
     Ok(tree)
 }
 
@@ -87,13 +87,13 @@ fn sealed_copy(file: &File) -> io::Result<OwnedFd> {
     Ok(copy.into())
 }
 
-fn set_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+/// Makes a mount read-only, and leaves what else it forbids or allows.
+pub fn set_read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
+    set_attributes(mount, libc::MOUNT_ATTR_RDONLY)
+}
+
+fn set_attributes(tree: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: the empty path and the attributes outlive the call, and the size given is theirs.
     let result = unsafe {
         libc::syscall(
@@ -131,6 +131,84 @@ pub fn clear_environment() -> io::Result<()> {
     // SAFETY: this thread is the only one.
     unsafe { libc::clearenv() };
     Ok(())
+}
+
+/// Gives this process another environment.
+///
+/// # Safety
+/// No other thread may read or write the environment meanwhile.
+pub unsafe fn replace_environment(variables: impl IntoIterator<Item = (String, String)>) {
+    // SAFETY: the caller's promise; clearenv touches nothing but the environment.
+    unsafe { libc::clearenv() };
+    for (name, value) in variables {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+/// Gives the signals that this process was started with as ignored their default action again: programs that it executes would have
+/// them ignored too. Not SIGPIPE, which Rust's own start ignores; see [`default_signals`].
+pub fn default_ignored_signals() {
+    for number in (1..=MAX_SIGNAL).filter(|&number| number != libc::SIGPIPE) {
+        // By the system call: the C library hides the signals that it uses itself, two of which it passes on as ignored.
+        let mut action = KernelAction::default();
+        // SAFETY: the structures outlive the calls, and have the kernel's layout and size; a default action runs no code of ours.
+        unsafe {
+            let null = std::ptr::null::<KernelAction>();
+            let asked = libc::syscall(libc::SYS_rt_sigaction, number, null, &raw mut action, size_of::<u64>());
+            if asked == 0 && action.handler == libc::SIG_IGN {
+                let default = KernelAction::default();
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    number,
+                    &raw const default,
+                    std::ptr::null_mut::<KernelAction>(),
+                    size_of::<u64>(),
+                );
+            }
+        }
+    }
+}
+
+/// The kernel's last signal.
+pub const MAX_SIGNAL: i32 = 64;
+
+/// The kernel's `struct sigaction` (asm/signal.h), of which the default is the default action.
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: usize,
+    flags: libc::c_ulong,
+    #[cfg(target_arch = "x86_64")]
+    restorer: usize,
+    mask: u64,
+}
+
+/// Gives this process a session keyring of its own, by this name, which further processes of the same container join. Without one,
+/// all processes that root starts share the keys of one session. No error where the kernel has no keyrings, or the
+/// sandbox around this process lets nobody have any.
+pub fn join_session_keyring(name: &CStr) -> io::Result<()> {
+    /// Search permission for processes of the keyring's user (linux/keyctl.h: KEY_USR_SEARCH): what runc gives too.
+    const KEY_USR_SEARCH: u32 = 0x0008_0000;
+    /// What a new session keyring has: everything for its possessor; viewing, reading and linking for its user.
+    const NEW_KEYRING: u32 = 0x3f13_0000;
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const SETPERM: libc::c_int = 5;
+    // SAFETY: the name outlives the call, which reads it.
+    let keyring = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr()) };
+    if keyring < 0 {
+        let error = io::Error::last_os_error();
+        return if is_unsupported(&error) { Ok(()) } else { Err(error) };
+    }
+    // SAFETY: no pointer is passed.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, keyring, NEW_KEYRING | KEY_USR_SEARCH) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Forbids that links are followed in what is mounted on this path.
+pub fn forbid_links(path: &Path) -> io::Result<()> {
+    let mount = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    set_attributes(mount.as_fd(), libc::MOUNT_ATTR_NOSYMFOLLOW)
 }
 
 /// Copies this process; fails where it has more than one thread, for whose locks the copy would wait in vain.

@@ -49,7 +49,9 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Others could have put something into it.
-    #[error("the cache of precompiled code at {0} is not trusted: it must be a directory of this user that nobody else can write")]
+    #[error(
+        "the cache of precompiled code at {0} is not trusted: it must be a directory of this user that nobody else can write"
+    )]
     Untrusted(PathBuf),
     /// Not a digest, so it can't name a file.
     #[error(transparent)]

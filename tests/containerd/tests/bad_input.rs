@@ -1,5 +1,6 @@
 //! Bad input ends with a sentence a person understands, and an exit code of its own.
 
+use harness::process::said;
 use harness::{Containerd, SpinApp};
 
 /// `spin.toml` of one HTTP component from `source`.
@@ -20,9 +21,28 @@ fn ends(app: &SpinApp, code: i32, words: &[&str]) {
     }
 }
 
+/// Tries to run an image that is no app, with this command: the creation must fail and say every one of `words`.
+fn is_not_created(app: &SpinApp, command: &str, words: &[&str]) {
+    let containerd = Containerd::v2();
+    containerd.import(&app.plain("test.local/bad:1"));
+    let run = ["run", "--rm", "--null-io", "--runtime", "io.containerd.spin.v2", "test.local/bad:1", "bad", command];
+    let output = containerd.ctr(&run);
+    let said = said(&output);
+    assert!(!output.status.success(), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+}
+
 #[test]
-fn no_spin_toml() {
-    ends(&SpinApp::http("hello-p2", "").without("spin.toml"), 64, &["spin.toml"]);
+fn an_image_that_is_no_app_and_whose_command_is_not_there_is_not_created() {
+    let app = || SpinApp::http("hello-p2", "").without("spin.toml");
+    is_not_created(&app(), "missing", &["exec: \"missing\": executable file not found in $PATH", "no spin.toml at its root"]);
+    is_not_created(&app(), "/missing", &["exec: \"/missing\": no such file or directory"]);
+    is_not_created(&app(), "/", &["exec: \"/\": is a directory"]);
+    is_not_created(&app(), "/hello-p2.wasm", &["exec: \"/hello-p2.wasm\": permission denied"]);
+    let elsewhere = app().file("app/spin.toml", b"");
+    is_not_created(&elsewhere, "/", &["no spin.toml at its root"]);
 }
 
 #[test]

@@ -11,7 +11,18 @@ use serde_json::Value;
 
 /// What in `/proc/PID/status` tells what a process may do.
 const RIGHTS: [&str; 12] = [
-    "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "Umask",
+    "Uid",
+    "Gid",
+    "Groups",
+    "NoNewPrivs",
+    "Seccomp",
+    "Seccomp_filters",
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "Umask",
 ];
 
 /// A container's flags: a seccomp filter, a user, fewer capabilities.

@@ -14,6 +14,7 @@ pub fn from_scratch(dir: &Path, name: &str, out: &Path) {
 /// The same, with another command than `/`.
 pub fn with_command(dir: &Path, name: &str, command: &[&str], out: &Path) {
     let mut layer = tar::Builder::new(Vec::new());
+    layer.follow_symlinks(false);
     layer.append_dir_all(".", dir).expect("the directory can be read");
     let layer = layer.into_inner().expect("memory can be written");
     let mut archive = tar::Builder::new(File::create(out).expect("the archive can be made"));

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::Cgroup;
+use super::{Cgroup, NAMED};
 use crate::sys::{self, Fork};
 
 impl Cgroup {
@@ -19,7 +19,11 @@ impl Cgroup {
         if let Some(dir) = self.unified_dir() {
             return make_unified(dir);
         }
-        self.each().iter().try_for_each(fs::create_dir_all)?;
+        self.each(false).iter().try_for_each(fs::create_dir_all)?;
+        for dir in self.each(true) {
+            // A hierarchy without controllers limits nothing; in a node that is itself a container it may be read-only.
+            let _not_ours = fs::create_dir_all(dir);
+        }
         if let Some(cpuset) = self.dir("cpuset") {
             inherit(cpuset, "cpuset.cpus")?;
             inherit(cpuset, "cpuset.mems")?;
@@ -44,12 +48,17 @@ impl Cgroup {
     fn enter(&self) -> io::Result<()> {
         // Before Linux 5.7 version 2 has no way without the wait.
         let file = if self.is_unified() { "cgroup.procs" } else { "tasks" };
-        self.each().iter().try_for_each(|dir| fs::write(dir.join(file), "0"))
+        self.each(false).iter().try_for_each(|dir| fs::write(dir.join(file), "0"))?;
+        for dir in self.each(true) {
+            let _not_there = fs::write(dir.join(file), "0");
+        }
+        Ok(())
     }
 
-    /// Controllers can share one.
-    fn each(&self) -> BTreeSet<&Path> {
-        self.dirs.values().map(AsRef::as_ref).collect()
+    /// The directories of its controllers, which can share one; or those of hierarchies that have a name instead.
+    fn each(&self, named: bool) -> BTreeSet<&Path> {
+        let dirs = self.dirs.iter().filter(|(controller, _)| controller.starts_with(NAMED) == named);
+        dirs.map(|(_, dir)| dir.as_ref()).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::UNIFIED;
+use super::{NAMED, UNIFIED};
 
 /// Where the hierarchies are mounted, by controller.
 pub struct Hierarchies(BTreeMap<String, MountedAt>);
@@ -34,7 +34,7 @@ impl Hierarchies {
             match kind {
                 "cgroup2" => drop(versions[1].entry(UNIFIED.to_owned()).or_insert(MountedAt { root, mount_point })),
                 "cgroup" => {
-                    for controller in options.split(',').filter(|name| CONTROLLERS.contains(name)) {
+                    for controller in options.split(',').filter(|name| CONTROLLERS.contains(name) || name.starts_with(NAMED)) {
                         let at = MountedAt { root: root.clone(), mount_point: mount_point.clone() };
                         versions[0].entry(controller.to_owned()).or_insert(at);
                     }
@@ -43,7 +43,8 @@ impl Hierarchies {
             }
         }
         let [one, two] = versions;
-        Self(if one.is_empty() { two } else { one })
+        let has_controllers = one.keys().any(|name| !name.starts_with(NAMED));
+        Self(if has_controllers { one } else { two })
     }
 
     /// Where a member of this cgroup finds it.

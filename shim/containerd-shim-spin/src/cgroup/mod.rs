@@ -20,6 +20,8 @@ use crate::sys;
 
 /// Version 2's only hierarchy, in the map below.
 const UNIFIED: &str = "";
+/// What stands before the name of a hierarchy of version 1 that has one, in the place of a controller.
+const NAMED: &str = "name=";
 /// The freezer of version 1 is given at most 20 ms to stop all processes.
 const FREEZER_POLL: Duration = Duration::from_millis(1);
 const MAX_FREEZER_POLLS: u32 = 20;
@@ -28,6 +30,9 @@ const MAX_FREEZER_POLLS: u32 = 20;
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Cgroup {
     dirs: BTreeMap<String, PathBuf>,
+    /// Its path in each hierarchy.
+    #[serde(default)]
+    path: Option<PathBuf>,
 }
 
 impl Cgroup {
@@ -39,17 +44,18 @@ impl Cgroup {
     }
 
     fn of_memberships(hierarchies: &Hierarchies, memberships: &str) -> Self {
-        let mut dirs = BTreeMap::new();
+        let (mut dirs, mut found) = (BTreeMap::new(), None);
         for line in memberships.lines() {
             let mut fields = line.splitn(3, ':').skip(1);
             let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
             for controller in controllers.split(',') {
                 if let Some(dir) = hierarchies.dir_of_member(controller, Path::new(path)) {
                     dirs.insert(controller.to_owned(), dir);
+                    found = Some(PathBuf::from(path));
                 }
             }
         }
-        Self { dirs }
+        Self { dirs, path: found }
     }
 
     /// The one a spec's `cgroupsPath` means, whether it exists or not.
@@ -70,7 +76,7 @@ impl Cgroup {
         if relative.is_empty() || !safe {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("cgroup path {path:?}")));
         }
-        Ok(Self { dirs: hierarchies.dirs_of(Path::new(relative)) })
+        Ok(Self { dirs: hierarchies.dirs_of(Path::new(relative)), path: Some(Path::new("/").join(relative)) })
     }
 
     /// Where a further process of the container goes, whose init process is this.
@@ -80,6 +86,25 @@ impl Cgroup {
     pub fn for_processes(self, init: u32) -> io::Result<Self> {
         let passes_on = self.unified_dir().and_then(|dir| fs::read_to_string(dir.join("cgroup.subtree_control")).ok());
         if passes_on.is_some_and(|controllers| !controllers.trim().is_empty()) { Self::of_process(init) } else { Ok(self) }
+    }
+
+    /// Its path in each hierarchy, from the hierarchy's root.
+    pub fn relative_path(&self) -> Option<PathBuf> {
+        self.path.clone()
+    }
+
+    /// What a container sees of it with version 1: a directory's name below `/sys/fs/cgroup`, and where that is on the node.
+    /// Controllers that are mounted together are seen under their joint name, and under the name of each.
+    pub fn views(&self) -> Vec<(String, PathBuf)> {
+        let mut views = BTreeMap::new();
+        for (controller, dir) in &self.dirs {
+            // A hierarchy without controllers, such as systemd's, has a name instead.
+            let plain = |name: &'_ str| name.strip_prefix(NAMED).unwrap_or(name).to_owned();
+            let together = self.dirs.iter().filter(|(_, other)| *other == dir).map(|(name, _)| plain(name));
+            views.insert(together.collect::<Vec<_>>().join(","), dir.clone());
+            views.insert(plain(controller), dir.clone());
+        }
+        views.into_iter().collect()
     }
 
     /// Whether this is version 2.
@@ -200,6 +225,20 @@ mod tests {
         26 24 0:23 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
         27 24 0:24 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
         28 24 0:25 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn a_container_sees_controllers_that_are_mounted_together_under_each_name() {
+        let cgroup = Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a\n3:cpu,cpuacct:/a\n2:name=systemd:/a\n");
+        let views: Vec<_> = cgroup.views().into_iter().map(|(name, dir)| (name, dir.display().to_string())).collect();
+        let expected = [
+            ("cpu", "/sys/fs/cgroup/cpu/a"),
+            ("cpu,cpuacct", "/sys/fs/cgroup/cpu/a"),
+            ("cpuacct", "/sys/fs/cgroup/cpu/a"),
+            ("memory", "/sys/fs/cgroup/memory/a"),
+            ("systemd", "/sys/fs/cgroup/systemd/a"),
+        ];
+        assert_eq!(views, expected.map(|(name, dir)| (name.to_owned(), dir.to_owned())));
+    }
 
     #[test]
     fn a_mixed_setup_counts_as_version_1() {

@@ -15,6 +15,9 @@ use super::native::DEFAULT_PATH;
 /// Set by containerd's CRI plugin: `sandbox` is the pod's own, pause container.
 const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
 
+/// How often a path is looked up in a tree that changes all the time, such as a volume that another pod writes.
+const MAX_LOOKUPS: u32 = 1000;
+
 /// How a container is run, as far as its spec and its root file system tell.
 #[derive(Debug)]
 pub enum Kind {
@@ -24,8 +27,17 @@ pub enum Kind {
     Native,
     /// There is a spin.toml in this root file system.
     PlainSpin(OwnedFd),
-    /// Neither: its image may be an artifact. Carries the command, for people.
-    Neither(String),
+    /// Neither: its image may be an artifact.
+    Neither(Command),
+}
+
+/// A container's command, which can't be executed.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Command {
+    /// Its first word.
+    pub name: String,
+    /// Why, as runc has it.
+    pub problem: &'static str,
 }
 
 /// Looks at the spec and the root file system.
@@ -38,22 +50,28 @@ pub fn classify(spec: &Spec, rootfs: &Path) -> Result<Kind> {
     if root.find(Path::new("spin.toml")).is_some_and(|file| file.is_file()) {
         return Ok(Kind::PlainSpin(root.0));
     }
-    let command = Command::of(spec);
+    let search = Search::of(spec);
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    if command.candidates().any(|path| is_program(&root, mounts, &path)) {
-        return Ok(Kind::Native);
+    let mut problem = if search.name.contains('/') { "no such file or directory" } else { "executable file not found in $PATH" };
+    for path in search.candidates() {
+        match look(&root, mounts, &path) {
+            Found::Program => return Ok(Kind::Native),
+            Found::Nothing => {}
+            Found::Directory => problem = "is a directory",
+            Found::NotExecutable => problem = "permission denied",
+        }
     }
-    Ok(Kind::Neither(command.name))
+    Ok(Kind::Neither(Command { name: search.name, problem }))
 }
 
 /// The command and what decides where it is looked for.
-struct Command {
+struct Search {
     name: String,
     path: String,
     cwd: PathBuf,
 }
 
-impl Command {
+impl Search {
     fn of(spec: &Spec) -> Self {
         let process = spec.process().as_ref();
         let name = process.and_then(|process| process.args().as_ref()?.first().cloned());
@@ -72,14 +90,27 @@ impl Command {
     }
 }
 
-/// Whether a path inside the container is a file that may be executed; it may lie in a volume.
-fn is_program(root: &Root, mounts: &[Mount], path: &Path) -> bool {
+/// What is at a path.
+enum Found {
+    Program,
+    Directory,
+    NotExecutable,
+    Nothing,
+}
+
+/// Looks at a path inside the container, which may lie in a volume.
+fn look(root: &Root, mounts: &[Mount], path: &Path) -> Found {
     let volume = mounts.iter().filter(|mount| is_bind(mount) && path.starts_with(mount.destination()));
     let found = match volume.max_by_key(|mount| mount.destination().components().count()) {
         None => root.find(path),
         Some(mount) => in_volume(mount, path),
     };
-    found.is_some_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    match found {
+        None => Found::Nothing,
+        Some(meta) if meta.is_dir() => Found::Directory,
+        Some(meta) if meta.permissions().mode() & 0o111 == 0 => Found::NotExecutable,
+        Some(_) => Found::Program,
+    }
 }
 
 fn in_volume(mount: &Mount, path: &Path) -> Option<std::fs::Metadata> {
@@ -106,13 +137,14 @@ impl Root {
     fn find(&self, path: &Path) -> Option<std::fs::Metadata> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        loop {
+        for _ in 0..MAX_LOOKUPS {
             match openat2(self.0.as_fd(), path, flags, Mode::empty(), resolve) {
                 // The tree changed while it was walked.
                 Err(Errno::AGAIN) => {}
                 found => return File::from(found.ok()?).metadata().ok(),
             }
         }
+        None
     }
 }
 
@@ -166,8 +198,21 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         put(&root.path().join("bin/data"), 0o644);
         symlink("../../../../../../bin/sh", root.path().join("out")).expect("linked");
-        for command in ["/", "/bin", "data", "/out", "missing", ""] {
-            assert!(matches!(classify(&spec(&[command], vec![]), root.path()), Ok(Kind::Neither(_))), "{command:?}");
+        let missing = "executable file not found in $PATH";
+        let problems = [
+            ("/", "is a directory"),
+            ("/bin", "is a directory"),
+            ("data", "permission denied"),
+            ("/out", "no such file or directory"),
+            ("missing", missing),
+            ("", missing),
+        ];
+        for (name, problem) in problems {
+            let kind = classify(&spec(&[name], vec![]), root.path()).expect("looked at");
+            assert!(
+                matches!(&kind, Kind::Neither(command) if (command.name.as_str(), command.problem) == (name, problem)),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -1,64 +1,77 @@
 //! Making one container: the helper's larger part. Two things copy the process: an app is prepared by a copy, and the container's init process is one.
 
+mod adapt;
 mod clamp;
 mod classify;
 mod content;
+mod copy_up;
 mod devices;
 mod files;
+mod finish;
+mod hooks;
 mod init;
+mod joined;
+mod maker;
 mod native;
 mod notes;
+mod placement;
 mod preparation;
 mod prepare;
+mod process;
 mod rootfs;
+mod selinux;
 mod snapshot;
 mod spin;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::syscall::syscall::SyscallType;
-use libcontainer::workload::Executor;
-use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
+use oci_spec::runtime::Spec;
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
-pub use clamp::to_what_is_allowed;
-pub use init::Joined;
-pub use native::Native;
+pub use adapt::adapt_process;
+pub use hooks::{LaterHooks, Stage, run as run_hooks};
+pub use joined::Joined;
+pub use native::{BeforeExecution, Native};
+pub use placement::update;
+pub use selinux::ExecLabel;
 pub use spin::own_program;
 
 use classify::{Kind, classify};
-use init::Init;
+use finish::Finish;
+use hooks::StartHooks;
+use maker::{Made, Maker};
 use preparation::Preparation;
 use prepare::{Prepared, Source};
 use spin::{Execution, Spin};
 
 use crate::bundle::{self, TaskRequest};
-use crate::cgroup::{self, Cgroup};
 use crate::link::{Link, Report, Workload};
 use crate::sys;
 
 /// Makes the container that the bundle describes, and reports it. A Spin app is executed in it from `program`, which is [`own_program`].
 pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<()> {
+    // What the container is to be, by its spec and its root file system.
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
+    let later_hooks = LaterHooks::of(&spec);
+    let before =
+        BeforeExecution { hooks: Some(StartHooks::of(bundle, request, &spec)), label: ExecLabel::of(spec.process().as_ref()) };
     let root = rootfs::mount(bundle, &request.rootfs, &mut spec)?;
-    if let Some(process) = spec.process_mut() {
-        to_what_is_allowed(process)?;
-        let user = process.user();
-        give_streams(user.uid(), user.gid()).context("giving the streams to the container's user")?;
-    }
+    let finish = Finish::take(&mut spec, &root)?;
     let kind = classify(&spec, &root)?;
-    let workload = workload(&kind, &spec);
-    let birthplace = birthplace(request, &spec)?;
-    if birthplace.is_none() {
-        cgroup::expect_move();
+    let workload = workload(&kind, &before);
+    if !matches!(kind, Kind::Sandbox | Kind::Native) {
+        spin::fit(&mut spec);
     }
-    let prepare: Option<Box<dyn FnOnce() -> Prepared>> = match kind {
+    let maker = Maker::of(request, &mut spec)?;
+
+    // A copy of this process prepares an app, while this one makes the container.
+    let read = &spec;
+    let prepare: Option<Box<dyn FnOnce() -> Result<Prepared>>> = match kind {
         Kind::Sandbox | Kind::Native => None,
-        Kind::PlainSpin(root) => Some(Box::new(|| prepare::prepare(Source::Root(root, request.rootfs.clone()), &spec))),
-        Kind::Neither(command) => Some(Box::new(|| prepare::artifact(request, command, &spec))),
+        Kind::PlainSpin(root) => Some(Box::new(move || Ok(prepare::prepare(Source::Root(root, request.rootfs.clone()), read)))),
+        Kind::Neither(command) => Some(Box::new(move || prepare::artifact(request, &command, read))),
     };
     let preparation = prepare.map(Preparation::begin).transpose().context("copying this process to prepare the app")?;
     let (made, execution) = match preparation {
@@ -66,27 +79,28 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
             if let Some(process) = spec.process() {
                 rootfs::make_working_directory(&root, process.cwd())?;
             }
-            (make(bundle, request, spec, Native::new(link)?, birthplace)?, None)
+            (maker.make(bundle, request, spec, Native::new(link, before)?)?, None)
         }
         Some((preparation, plan)) => {
-            spin::fit(&mut spec);
-            let executor = Spin::new(program, plan, link, &spec)?;
+            let executor = Spin::new(program, plan, link, &spec, before)?;
             let expected = || Execution::expected(executor.clone()).context("making a pipe");
             let execution = (workload == Workload::Spin).then(expected).transpose()?;
-            let made = make(bundle, request, spec, executor, birthplace)?;
+            let made = maker.make(bundle, request, spec, executor)?;
             preparation.done()?;
             (made, execution)
         }
     };
-    let Made { pid, cgroup, init } = made;
+
     // The app gets ready from now on, and waits for the start by itself.
     let released = execution.as_ref().map_or(Ok(()), |_| bundle::release(&bundle::container_dir(bundle, &request.id)));
+    let Made { pid, cgroup, init } = made;
     if let Some(init) = init {
         // An init process that failed is not there to be released: the reason is what it reported.
         init.ready()?;
     }
     released.context("executing the app")?;
-    link.send(&Report::Created { pid, workload, cgroup });
+    finish.run(pid, bundle).context("the container's mounts")?;
+    link.send(&Report::Created { pid, workload, cgroup, hooks: later_hooks });
     if let Some(execution) = execution {
         sys::give_way();
         execution.wait();
@@ -94,79 +108,15 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     Ok(())
 }
 
-fn workload(kind: &Kind, spec: &Spec) -> Workload {
-    let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref()).unwrap_or_default();
+fn workload(kind: &Kind, before: &BeforeExecution) -> Workload {
+    let has_hooks = before.hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
     match kind {
         Kind::Sandbox => Workload::Sandbox,
         Kind::Native => Workload::Native,
         // What hooks do must be done before the app's process exists, but not before the start.
-        Kind::PlainSpin(_) | Kind::Neither(_) if !hooks.is_empty() => Workload::HookedSpin,
+        Kind::PlainSpin(_) | Kind::Neither(_) if has_hooks => Workload::HookedSpin,
         Kind::PlainSpin(_) | Kind::Neither(_) => Workload::Spin,
     }
-}
-
-/// The container's cgroup, which is there then, where its init process can be made here; else libcontainer makes both, or systemd.
-///
-/// Fails for a path that can't be what the kubelet means.
-fn birthplace(request: &TaskRequest, spec: &Spec) -> Result<Option<Cgroup>> {
-    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
-    let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
-    let cgroup = Cgroup::of_path(path, request.systemd_cgroup).context("the container's cgroup")?;
-    let is_ours = init::is_ordinary(request, spec) && cgroup.make().is_ok();
-    Ok(is_ours.then_some(cgroup))
-}
-
-/// A container, which is complete once its init process says so.
-struct Made {
-    pid: u32,
-    cgroup: Cgroup,
-    init: Option<Init>,
-}
-
-/// Makes the container, by an init process of ours where there is a place for it.
-fn make(
-    bundle: &Path,
-    request: &TaskRequest,
-    spec: Spec,
-    executor: impl Executor + 'static,
-    birthplace: Option<Cgroup>,
-) -> Result<Made> {
-    let Some(cgroup) = birthplace else {
-        let pid = build(bundle, request, &spec, executor)?;
-        let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
-        // In version 1 libcontainer has done it.
-        if cgroup.is_unified() {
-            devices::restrict(&cgroup, device_rules(&spec))?;
-        }
-        return Ok(Made { pid, cgroup, init: None });
-    };
-    devices::restrict(&cgroup, device_rules(&spec))?;
-    let init = Init::make(bundle, request, spec, executor, &cgroup)?;
-    init.limit(request)?;
-    Ok(Made { pid: init.pid(), cgroup, init: Some(init) })
-}
-
-/// Has libcontainer make the container, from a copy of the spec: the bundle's own stays as containerd wrote it.
-fn build(bundle: &Path, request: &TaskRequest, spec: &Spec, executor: impl Executor + 'static) -> Result<u32> {
-    let state: PathBuf = bundle::state_dir(bundle);
-    std::fs::create_dir_all(&state).context("making the state's directory")?;
-    spec.save(state.join("config.json")).context("writing the spec")?;
-    let container = ContainerBuilder::new(request.id.clone(), SyscallType::default())
-        .with_executor(executor)
-        .with_root_path(&state)?
-        .with_console_socket(request.terminal.then(|| bundle::console_socket(bundle, "")))
-        .as_init(&state)
-        .with_systemd(request.systemd_cgroup)
-        .with_detach(true)
-        .build();
-    let container = container.map_err(|error| anyhow::anyhow!(sentence(&error)))?;
-    let pid = container.pid().context("the container has no process")?;
-    Ok(pid.as_raw().cast_unsigned())
-}
-
-fn device_rules(spec: &Spec) -> &[LinuxDeviceCgroup] {
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default()
 }
 
 /// Lets the container's user open its own streams again, as `/dev/stdout`: containerd makes the fifos for root alone.

@@ -1,5 +1,6 @@
 //! Runs an ordinary program as the container's process: the pause container, sidecars, init containers.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -10,10 +11,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
+use super::hooks::StartHooks;
+use super::selinux::ExecLabel;
 use crate::link::{Link, Report};
+use crate::sys;
 
 /// What the kernel and shells take where there is no PATH.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -22,17 +26,19 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 #[derive(Clone, Debug)]
 pub struct Native {
     link: Option<Arc<Link>>,
+    before: Arc<BeforeExecution>,
 }
 
 impl Native {
-    /// Tells on this link when the program can't be executed; where it can, the link closes.
-    pub fn new(link: &Link) -> Result<Self> {
-        Ok(Self { link: Some(Arc::new(link.duplicate().context("the link to the daemon")?)) })
+    /// Reports on this link when the program can't be executed; where it can, the link closes.
+    pub fn new(link: &Link, before: BeforeExecution) -> Result<Self> {
+        let link = Arc::new(link.duplicate().context("the link to the daemon")?);
+        Ok(Self { link: Some(link), before: Arc::new(before) })
     }
 
-    /// For a process whose maker waits until the program is executed, and is told otherwise.
-    pub fn without_link() -> Self {
-        Self { link: None }
+    /// For a process whose maker waits until the program is executed, and learns from libcontainer if it is not.
+    pub fn without_link(before: BeforeExecution) -> Self {
+        Self { link: None, before: Arc::new(before) }
     }
 }
 
@@ -41,15 +47,44 @@ impl Executor for Native {
         find(spec).map(drop).map_err(ExecutorValidationError::ArgValidationError)
     }
 
+    fn setup_envs(&self, mut envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        // libcontainer knows the home of users in /etc/passwd alone; others have the root, as under runc.
+        let home = envs.entry("HOME".to_owned()).or_default();
+        if home.is_empty() {
+            home.push('/');
+        }
+        // SAFETY: this process has one thread.
+        unsafe { sys::replace_environment(envs) };
+        Ok(())
+    }
+
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let message = match find(spec) {
-            Ok((program, args)) => execute(&program, args),
-            Err(message) => message,
+        let message = match (self.before.run(), find(spec)) {
+            (Err(error), _) => format!("{error:#}"),
+            (Ok(()), Ok((program, args))) => execute(&program, args),
+            (Ok(()), Err(message)) => message,
         };
         if let Some(link) = &self.link {
             link.send(&Report::Error { message: message.clone() });
         }
         Err(ExecutorError::Other(message))
+    }
+}
+
+/// What is done in a container's process right before its program is executed.
+#[derive(Debug)]
+pub struct BeforeExecution {
+    /// Hooks of the container's start; none for a further program.
+    pub hooks: Option<StartHooks>,
+    /// The program's label.
+    pub label: ExecLabel,
+}
+
+impl BeforeExecution {
+    /// Does it.
+    pub fn run(&self) -> Result<()> {
+        self.hooks.as_ref().map_or(Ok(()), StartHooks::run)?;
+        self.label.apply()
     }
 }
 

@@ -17,15 +17,15 @@ pub struct Preparation(PipeReader);
 
 impl Preparation {
     /// Begins it; what it comes to can be received from the socket, by the app's process.
-    pub fn begin(prepare: impl FnOnce() -> Prepared) -> io::Result<(Self, OwnedFd)> {
+    pub fn begin(prepare: impl FnOnce() -> Result<Prepared>) -> io::Result<(Self, OwnedFd)> {
         let (near, far) = UnixStream::pair()?;
         let (last_word, mut saying) = io::pipe()?;
         match sys::fork_dependent()? {
             Fork::Parent(_) => Ok((Self(last_word), far.into())),
             Fork::Child => {
-                let Prepared { plan, descriptors } = prepare();
-                let sent = plan.send(&descriptors, &near);
-                let word = sent.map_or_else(|error| format!("handing over the plan: {error}"), |()| DONE.to_owned());
+                let sent = prepare()
+                    .and_then(|Prepared { plan, descriptors }| plan.send(&descriptors, &near).context("handing over the plan"));
+                let word = sent.map_or_else(|error| format!("{error:#}").replace('\n', " "), |()| DONE.to_owned());
                 let _nobody_listens = writeln!(saying, "{word}");
                 std::process::exit(0)
             }

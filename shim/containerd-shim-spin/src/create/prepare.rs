@@ -9,11 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 use spin_app::retain;
 use spin_oci::{Files, LoadedApp, Wasm};
 use spin_runtime::cache::{Cache, FindError};
 
+use super::classify::Command;
 use super::content::ContentStore;
 use super::files::Trees;
 use super::notes::Notes;
@@ -61,28 +63,30 @@ pub fn prepare(source: Source, spec: &Spec) -> Prepared {
     prepared(outcome, descriptors, spec)
 }
 
-/// Prepares the app of the container's image if that is an artifact. `command` is what the container would run if it were none.
-pub fn artifact(request: &TaskRequest, command: String, spec: &Spec) -> Prepared {
+/// Prepares the app of the container's image if that is an artifact. Fails if it is none: then the container's command, which can't be executed, is all
+/// that it has.
+pub fn artifact(request: &TaskRequest, command: &Command, spec: &Spec) -> Result<Prepared> {
     let found = ContentStore::connect(request, blobs())
         .and_then(|store| Ok(store.artifact_of(&request.id)?.map(|manifest| (manifest, store))));
-    let failure = match found {
-        Ok(Some((manifest, store))) => return prepare(Source::Artifact { manifest, store }, spec),
-        Ok(None) => {
-            let reason = format!(
-                "the image holds no spin.toml and no Spin or wasm layers, and its command {command:?} is not an executable"
-            );
-            Failure::new(Failure::APP, reason)
+    match found {
+        Ok(Some((manifest, store))) => Ok(prepare(Source::Artifact { manifest, store }, spec)),
+        Ok(None) => bail!(
+            "exec: {:?}: {}; nor is the image a Spin app: it has no spin.toml at its root, and no Spin or wasm layers",
+            command.name,
+            command.problem
+        ),
+        Err(error) => {
+            let failure = Failure::new(Failure::CONTENT, format!("the image can't be looked up: {error:#}"));
+            Ok(prepared(Outcome::Failed(failure), Vec::new(), spec))
         }
-        Err(error) => Failure::new(Failure::CONTENT, format!("the image can't be looked up: {error:#}")),
-    };
-    prepared(Outcome::Failed(failure), Vec::new(), spec)
+    }
 }
 
 fn prepared(outcome: Outcome, descriptors: Vec<OwnedFd>, spec: &Spec) -> Prepared {
     Prepared { plan: Plan { outcome, termination_log: termination_log(spec) }, descriptors }
 }
 
-fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> Result<Run, Failure> {
+fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> std::result::Result<Run, Failure> {
     let cache = open_cache()?;
     let LoadedApp { mut app, mut components, mut files } = match &source {
         Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &Snapshot::new(digests(), mounts)),
@@ -134,7 +138,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> R
 }
 
 /// The cache, whose directories may not be there on a node whose system is nothing but k3s.
-fn open_cache() -> Result<Cache, Failure> {
+fn open_cache() -> std::result::Result<Cache, Failure> {
     let dir = PathBuf::from(NODE_CACHE);
     dir.parent().map_or(Ok(()), fs::create_dir_all).map_err(Failure::internal("making the node's cache"))?;
     Cache::open(&dir).map_err(|error| Failure::new(Failure::INTERNAL, error))
@@ -150,7 +154,7 @@ fn blobs() -> Notes {
     Notes::at(Path::new(NODE_CACHE).join("blobs"))
 }
 
-fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> Result<File, Failure> {
+fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> std::result::Result<File, Failure> {
     let found = cache.find_or(wasm.digest.as_str(), |target| {
         let bytes =
             wasm.read().map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
@@ -164,7 +168,7 @@ fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> Res
 }
 
 /// A directory as the guest gets it: read-only, and no way leads out of it.
-fn closed_off(directory: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+fn closed_off(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Failure> {
     sys::detached_read_only(directory, Path::new("")).map_err(Failure::internal("closing off the directory of files"))
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
+use super::native::BeforeExecution;
 use super::prepare;
 use crate::link::{Link, Report};
 use crate::{allocator, app, sys};
@@ -27,14 +28,15 @@ struct Inherited {
     link: Link,
     /// Threads that serve by the container's quota, which the allocator is sized by.
     workers: usize,
+    before: BeforeExecution,
 }
 
 impl Spin {
     /// Gives the app's process the socket that its plan comes through, and the link.
-    pub fn new(program: OwnedFd, plan: OwnedFd, link: &Link, spec: &Spec) -> Result<Self> {
+    pub fn new(program: OwnedFd, plan: OwnedFd, link: &Link, spec: &Spec, before: BeforeExecution) -> Result<Self> {
         let link = link.duplicate().context("the link to the daemon")?;
         let (_, cpus) = prepare::limits(spec);
-        Ok(Self(Arc::new(Inherited { program, plan, link, workers: app::workers(cpus) })))
+        Ok(Self(Arc::new(Inherited { program, plan, link, workers: app::workers(cpus), before })))
     }
 }
 
@@ -55,7 +57,10 @@ impl Executor for Spin {
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
-        let message = format!("executing the app's process: {}", self.0.execute());
+        let message = match self.0.before.run() {
+            Ok(()) => format!("executing the app's process: {}", self.0.execute()),
+            Err(error) => format!("{error:#}"),
+        };
         self.0.link.send(&Report::Error { message: message.clone() });
         Err(ExecutorError::Other(message))
     }

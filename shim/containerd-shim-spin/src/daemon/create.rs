@@ -19,7 +19,8 @@ use super::reaper;
 use super::task::{Slot, Task, Tasks};
 use crate::bundle::{self, Mount, TaskRequest};
 use crate::cgroup::Cgroup;
-use crate::link::{Order, Report, Workload};
+use crate::create::LaterHooks;
+use crate::link::{Order, Report, Work, Workload};
 use crate::shim;
 use crate::stdio::{Held, Paths};
 
@@ -29,6 +30,7 @@ struct Made {
     handle: Option<OwnedFd>,
     workload: Workload,
     cgroup: Cgroup,
+    hooks: LaterHooks,
     line: Line,
     streams: (Held, Option<Console>),
 }
@@ -67,17 +69,17 @@ impl Tasks {
         let held = Held::open(&streams).map_err(TaskError::io("opening the container's streams"))?;
         let console = request.terminal.then(|| Expected::at(bundle::console_socket(bundle, ""))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
-        let order = Order { bundle: bundle.to_owned(), streams, program: None };
+        let order = Order { bundle: bundle.to_owned(), streams, work: Work::Create };
         let helper = self.helper(&order, &[]).await.map_err(TaskError::io("starting the helper"))?;
         let Helper { pid: helper, handle, mut line } = helper;
         self.slots().insert(request.id.clone(), Slot::Creating(Some(handle)));
         let mut ended = self.reaper.exit_of(helper);
         match line.next_of(&mut ended).await {
-            Some(Report::Created { pid, workload, cgroup }) => {
+            Some(Report::Created { pid, workload, cgroup, hooks }) => {
                 let handle = self.reaper.handle_of(pid).map_err(TaskError::io("the container's process"))?;
                 let console = console.map(|console| console.take(&request.stdin, &request.stdout)).transpose();
                 let console = console.map_err(TaskError::io("taking over the terminal"))?;
-                Ok(Made { pid, handle, workload, cgroup, line, streams: (held, console) })
+                Ok(Made { pid, handle, workload, cgroup, hooks, line, streams: (held, console) })
             }
             report => {
                 // What it made is removed next: nothing may be added then.
@@ -108,7 +110,7 @@ impl Tasks {
     }
 
     fn register(self: &Arc<Self>, request: &CreateTaskRequest, bundle: PathBuf, made: Made) -> u32 {
-        let Made { pid, handle, workload, cgroup, line, streams } = made;
+        let Made { pid, handle, workload, cgroup, hooks, line, streams } = made;
         let paths = paths_of(request);
         let io = TaskIO {
             stdin: paths.stdin.clone(),
@@ -123,7 +125,9 @@ impl Tasks {
             init: Arc::new(Process::created(pid, handle, paths, streams)),
             cgroup,
             workload,
+            hooks,
             line: tokio::sync::Mutex::new(line),
+            oom_kills: Arc::default(),
             paused: AtomicBool::new(false),
             execs: Mutex::default(),
         });
@@ -142,6 +146,7 @@ impl Tasks {
         if workload == Workload::Sandbox {
             self.start_ahead();
         }
+        task.oom_kills.watch(self.events(), &task.id, &task.cgroup);
         let (tasks, exit) = (self.clone(), self.reaper.exit_of(pid));
         tokio::spawn(async move {
             if let Ok(exit) = exit.await {

@@ -17,7 +17,7 @@ use super::reaper::{self, Exit};
 use super::task::{Task, Tasks};
 use super::timestamp;
 use crate::bundle;
-use crate::link::{Order, Program, Report};
+use crate::link::{Order, Program, Report, Work};
 use crate::stdio::{Held, Paths};
 use crate::sys;
 
@@ -78,7 +78,7 @@ impl Tasks {
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
         let (init, cgroup) = (task.init.pid(), task.cgroup.clone());
         let program = Program { file: process_file(task, exec_id)?, init, cgroup };
-        let order = Order { bundle: task.bundle.clone(), streams, program: Some(program) };
+        let order = Order { bundle: task.bundle.clone(), streams, work: Work::Exec(program) };
         let Some(init) = task.init.handle() else { return Err(TaskError::Finished(task.id.clone())) };
         let helper = self.helper(&order, &[init]).await.map_err(TaskError::io("starting the helper"))?;
         let Helper { pid: helper, mut line, .. } = helper;

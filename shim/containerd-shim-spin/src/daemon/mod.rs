@@ -9,13 +9,13 @@ mod error;
 mod events;
 mod exec;
 mod helper;
+mod oom;
 mod options;
 mod process;
 mod reaper;
 mod service;
 mod stats;
 mod task;
-mod update;
 
 use std::env::set_current_dir;
 use std::fs::OpenOptions;

@@ -21,7 +21,6 @@ use super::process::Process;
 use super::stats::stats;
 use super::task::Tasks;
 use super::timestamp;
-use super::update::update;
 
 /// The kernel's last signal (`SIGRTMAX`).
 const MAX_SIGNAL: u32 = 64;
@@ -159,9 +158,12 @@ impl shim_async::Task for Service {
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> ttrpc::Result<Empty> {
-        let task = self.tasks.get(&request.id)?;
-        let resources = request.resources.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
-        update(&task.cgroup, resources).map_err(|error| TaskError::Container(format!("updating the limits: {error}")))?;
+        let tasks = self.tasks.clone();
+        finish(async move {
+            let resources = request.resources.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
+            tasks.update(&request.id, resources).await
+        })
+        .await?;
         Ok(Empty::new())
     }
 

@@ -4,27 +4,30 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use containerd_shim_protos::api::Status;
-use containerd_shim_protos::events::task::{TaskDelete, TaskExit, TaskOOM, TaskPaused, TaskResumed, TaskStart};
+use containerd_shim_protos::events::task::{TaskDelete, TaskExit, TaskPaused, TaskResumed, TaskStart};
 use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::error::TaskError;
 use super::events::Events;
 use super::helper::{Helper, Line};
+use super::oom::OomKills;
 use super::process::Process;
-use super::reaper::{Exit, Reaper};
+use super::reaper::{self, Exit, Reaper};
 use super::timestamp;
 use crate::bundle;
 use crate::cgroup::Cgroup;
-use crate::link::{Order, Report, Workload};
+use crate::create::{LaterHooks, Stage};
+use crate::link::{Order, Report, Work, Workload};
 use crate::shim;
+use crate::stdio::Paths;
 use crate::sys;
 
 /// How long a start waits for an app to be ready; a slower one goes on starting, and containerd isn't kept waiting.
@@ -44,7 +47,7 @@ pub struct Tasks {
     slots: Mutex<HashMap<String, Slot>>,
     /// A helper that waits for the next container to be created.
     ahead: Mutex<Option<Helper>>,
-    events: Events,
+    events: Arc<Events>,
     /// Where the daemon listens.
     socket: PathBuf,
     shut_down: watch::Sender<bool>,
@@ -71,7 +74,10 @@ pub struct Task {
     pub cgroup: Cgroup,
     /// What runs in it.
     pub workload: Workload,
+    /// Whether hooks are to be run when it has started, and when it was deleted.
+    pub hooks: LaterHooks,
     pub(super) line: tokio::sync::Mutex<Line>,
+    pub(super) oom_kills: Arc<OomKills>,
     pub(super) paused: AtomicBool,
     pub(super) execs: Mutex<HashMap<String, Arc<Process>>>,
 }
@@ -79,13 +85,13 @@ pub struct Task {
 impl Tasks {
     /// An empty pod.
     pub fn new(namespace: String, containerd: String, ttrpc: &str, socket: PathBuf) -> Result<Arc<Self>> {
-        let events = Events::new(&namespace, ttrpc);
+        let events = Arc::new(Events::new(&namespace, ttrpc));
         let (slots, ahead, shut_down) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
         Ok(Arc::new(Self { namespace, containerd, reaper: Reaper::start()?, slots, ahead, events, socket, shut_down }))
     }
 
     /// Where events go.
-    pub fn events(&self) -> &Events {
+    pub fn events(&self) -> &Arc<Events> {
         &self.events
     }
 
@@ -151,7 +157,8 @@ impl Tasks {
             return Err(TaskError::State { id: id.to_owned(), why: "not in the state of being created" });
         }
         if task.workload != Workload::Spin {
-            bundle::release(&bundle::container_dir(&task.bundle, id)).map_err(TaskError::io("starting the container's process"))?;
+            bundle::release(&bundle::container_dir(&task.bundle, id))
+                .map_err(TaskError::io("starting the container's process"))?;
         }
         if task.is_spin() {
             line.start().await;
@@ -166,8 +173,43 @@ impl Tasks {
             Ok(_) => log::info!(id, pid; "started"),
             Err(_) => log::warn!(id, pid; "app still not ready"),
         }
+        if task.hooks.post_start
+            && let Err(error) = self.run_hooks(&task.bundle, Stage::PostStart, Some(pid)).await
+        {
+            // As under runc: what a hook was to prepare is missing.
+            task.cgroup.kill();
+            return Err(error);
+        }
         self.events.publish(&TaskStart { container_id: id.to_owned(), pid, ..Default::default() });
         Ok(pid)
+    }
+
+    /// Has a helper run the hooks of a stage.
+    async fn run_hooks(&self, bundle: &Path, stage: Stage, pid: Option<u32>) -> Result<(), TaskError> {
+        self.have_done(bundle, Work::Hooks(stage, pid)).await
+    }
+
+    /// Sets what the message, a spec's limits as JSON, has, and leaves what it hasn't.
+    pub async fn update(&self, id: &str, resources: &[u8]) -> Result<(), TaskError> {
+        let task = self.get(id)?;
+        let resources = serde_json::from_slice(resources);
+        let resources = resources.map_err(|error| TaskError::Invalid(format!("the limits are malformed: {error}")))?;
+        self.have_done(&task.bundle, Work::Update(task.cgroup.clone(), Box::new(resources))).await
+    }
+
+    /// Has a helper do what has no result.
+    async fn have_done(&self, bundle: &Path, work: Work) -> Result<(), TaskError> {
+        let order = Order { bundle: bundle.to_owned(), streams: Paths::default(), work };
+        let helper = self.helper(&order, &[]).await.map_err(TaskError::io("starting the helper"))?;
+        let Helper { pid: helper, mut line, .. } = helper;
+        let mut ended = self.reaper.exit_of(helper);
+        let report = line.next_of(&mut ended).await;
+        reaper::over(ended).await;
+        match report {
+            Some(Report::Done) => Ok(()),
+            Some(Report::Error { message }) => Err(TaskError::Container(message)),
+            _ => Err(TaskError::Container("the helper that was to do it was killed".to_owned())),
+        }
     }
 
     /// Runs when the first process has ended: takes the rest of the container with it, and tells containerd.
@@ -180,9 +222,8 @@ impl Tasks {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let (id, pid) = (task.id.clone(), task.init.pid());
-        if task.cgroup.oom_kills() > 0 {
-            self.events.publish(&TaskOOM { container_id: id.clone(), ..Default::default() });
-        }
+        // What the watch has not seen yet.
+        task.oom_kills.report(&self.events, &id, task.cgroup.oom_kills());
         log::info!(id, pid, status = exit.status; "ended");
         let (container_id, exited_at) = (id.clone(), Some(timestamp(exit.at)).into());
         let event = TaskExit { container_id, id, pid, exit_status: exit.status, exited_at, ..Default::default() };
@@ -201,6 +242,13 @@ impl Tasks {
         }
         let exit = task.init.wait().await;
         remove(&task).await?;
+        if task.hooks.post_stop
+            && let Err(error) = self.run_hooks(&task.bundle, Stage::PostStop, None).await
+        {
+            // The container is gone: its deletion has not failed.
+            log::warn!(id; "{:?}", error.to_string());
+        }
+        bundle::forget(&task.bundle).map_err(TaskError::io("removing the state"))?;
         let event = TaskDelete {
             container_id: id.to_owned(),
             pid: task.init.pid(),
@@ -300,6 +348,5 @@ async fn remove(task: &Task) -> Result<(), TaskError> {
         }
         task.cgroup.kill();
     }
-    shim::unmount_rootfs(&task.bundle).map_err(|error| TaskError::Container(format!("{error:#}")))?;
-    bundle::forget(&task.bundle).map_err(TaskError::io("removing the state"))
+    shim::unmount_rootfs(&task.bundle).map_err(|error| TaskError::Container(format!("{error:#}")))
 }

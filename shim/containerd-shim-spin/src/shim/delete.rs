@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::Cgroup;
+use crate::create::{self, Stage};
 use crate::daemon::timestamp;
 
 /// containerd allows five seconds for all of it.
@@ -27,7 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Cleans up, and gives containerd's reply: killed, now.
 pub fn delete(flags: &Flags, bundle: &Path) -> Result<Vec<u8>> {
+    let request = TaskRequest::load(bundle).context("reading the task's request")?;
     clean_up(bundle)?;
+    // A daemon that was killed has not run them.
+    if let Some(request) = request
+        && let Err(error) = create::run_hooks(bundle, &request, Stage::PostStop, None)
+    {
+        eprintln!("containerd-shim-spin-v2: {error:#}");
+    }
     remove_dead_socket(bundle);
     let (id, now) = (&flags.id, timestamp(SystemTime::now()));
     log::debug!("{id}: nothing left");

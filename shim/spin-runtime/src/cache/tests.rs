@@ -99,7 +99,10 @@ fn a_file_others_can_write_or_a_link_is_made_again() {
 #[test]
 fn a_damaged_file_is_made_again_whatever_the_damage() {
     let (_dir, cache) = cache();
-    let good = { make(&cache); fs::read(cache.entry(DIGEST).unwrap().path(CODE)).unwrap() };
+    let good = {
+        make(&cache);
+        fs::read(cache.entry(DIGEST).unwrap().path(CODE)).unwrap()
+    };
     let flipped = (0..good.len()).map(|at| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;

@@ -4,7 +4,12 @@
 //! |---|---|
 //! | `descriptors PID` | the directories and files that a process has open, and whether they lead out or can be written |
 //! | `status` | `/proc/1/status` and that of this process, by field |
+//! | `look PID FILE` | nothing; writes all that the kernel says of a process, `self` or by number, into a file |
+//! | `look-and-sleep FILE` | the same for this process, which then waits until it is killed |
+//! | `keep FILE` | nothing; writes its standard input into a file |
 //! | `sleep` | nothing; waits until it is killed |
+
+mod view;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -24,16 +29,40 @@ fn main() -> ExitCode {
     let output = match args[..] {
         ["descriptors", pid] => descriptors(pid),
         ["status"] => json!({ "init": status("1"), "own": status("self") }),
-        ["sleep"] => loop {
-            std::thread::park();
-        },
+        ["look", pid, file] => return written(&view::of(pid), file),
+        ["look-and-sleep", file] => {
+            written(&view::of("self"), file);
+            sleep()
+        }
+        ["keep", file] => {
+            let input = io::read_to_string(io::stdin()).expect("there is an input");
+            return if fs::write(file, input).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        ["sleep"] => sleep(),
         _ => {
-            eprintln!("usage: inside descriptors PID | status | sleep");
+            eprintln!("usage: inside descriptors PID | status | look PID FILE | look-and-sleep FILE | keep FILE | sleep");
             return ExitCode::FAILURE;
         }
     };
     println!("{output}");
     ExitCode::SUCCESS
+}
+
+fn sleep() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Writes into a file that is there, whole.
+fn written(view: &Value, file: &str) -> ExitCode {
+    // Under another name first: whoever waits for it reads it at once.
+    let unfinished = format!("{file}.new");
+    let result = fs::write(&unfinished, view.to_string()).and_then(|()| fs::rename(&unfinished, file));
+    if let Err(error) = &result {
+        eprintln!("{file}: {error}");
+    }
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Every descriptor of a process that is a directory or a file, but for those of procfs, which are the process's own.
