@@ -92,7 +92,7 @@ fn damaged_code_is_compiled_again_whatever_the_damage() {
     for (number, damaged) in damages.iter().enumerate() {
         fs::remove_file(path).and_then(|()| fs::write(path, damaged)).expect("written");
         assert_eq!(runs(&containerd, "test.local/damaged:1", &format!("after-{number}")), 200, "damage {number}");
-        assert!(&code_on_the_node(&wasm) == &good, "damage {number}: the file is not as before");
+        assert!(code_on_the_node(&wasm) == good, "damage {number}: the file is not as before");
     }
     let log = containerd.log();
     assert!(log.contains("is not used but made again"), "{log}");

@@ -14,7 +14,7 @@ use crate::sys;
 /// What this process may do.
 struct Powers {
     capabilities: CapabilitySet,
-    oom_score_adj: i32,
+    lowest_oom_score: fn(i32) -> i32,
     hard_limit: fn(u32) -> u64,
 }
 
@@ -24,11 +24,20 @@ pub fn to_what_is_allowed(process: &mut Process) -> Result<()> {
     Ok(())
 }
 
+/// The score nearest to this one that this process may have, which it has only for the time of the question. The kernel lets a process go back to the lowest
+/// score that a process with the capability gave it, and does not say which that is.
+fn lowest_oom_score(wanted: i32) -> i32 {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let own = fs::read_to_string(FILE).ok().and_then(|score| score.trim().parse().ok()).unwrap_or(wanted);
+    let may_have = wanted >= own || fs::write(FILE, wanted.to_string()).is_ok();
+    let _higher_again = fs::write(FILE, own.to_string());
+    if may_have { wanted } else { own }
+}
+
 impl Powers {
     fn own() -> Result<Self> {
         let capabilities = capabilities(None).context("our capabilities")?.permitted;
-        let score = fs::read_to_string("/proc/self/oom_score_adj").context("/proc/self/oom_score_adj")?;
-        Ok(Self { capabilities, oom_score_adj: score.trim().parse()?, hard_limit: sys::hard_limit })
+        Ok(Self { capabilities, lowest_oom_score, hard_limit: sys::hard_limit })
     }
 
     fn clamp(&self, process: &mut Process) {
@@ -39,7 +48,7 @@ impl Powers {
             return;
         }
         if let Some(score) = process.oom_score_adj() {
-            process.set_oom_score_adj(Some(score.max(self.oom_score_adj)));
+            process.set_oom_score_adj(Some((self.lowest_oom_score)(score)));
         }
         if let Some(limits) = process.rlimits() {
             process.set_rlimits(Some(limits.iter().map(|limit| self.limited(limit)).collect()));
@@ -82,7 +91,7 @@ mod tests {
     }
 
     fn powers(capabilities: CapabilitySet) -> Powers {
-        Powers { capabilities, oom_score_adj: 5, hard_limit: |_| 1024 }
+        Powers { capabilities, lowest_oom_score: |wanted| wanted.max(5), hard_limit: |_| 1024 }
     }
 
     #[test]
