@@ -27,8 +27,11 @@ mapfile -t tests < <(printf -- '--test=%s\n' "${suites[@]%%:*}" | sort -u)
 echo "test programs"
 mkdir "$job/tests"
 cargo test --release --locked --workspace "${tests[@]}" --no-run --message-format=json-render-diagnostics |
-  sed -n 's/.*"kind":\["test"\].*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*/\1 \2/p' |
-  while read -r name program; do cp "$program" "$job/tests/$name"; done
+  sed -n 's/.*"kind":\["\(test\|bin\)"\].*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*/\1 \2 \3/p' |
+  while read -r kind name program; do
+    # Tests look for the program that they put into containers one directory above their own.
+    if [ "$kind" = test ]; then cp "$program" "$job/tests/$name"; elif [ "$name" = inside ]; then cp "$program" "$job/"; fi
+  done
 
 mkdir -p "$job/state/base/pods" "$job/shim" "$job/components" "$job/guests" "$job/apps"
 cp "$SPIN_SHIM_DIR/containerd-shim-spin-v2" "$SPIN_OCI" "$job/shim/"

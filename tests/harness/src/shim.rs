@@ -71,6 +71,11 @@ impl<'a> Bundle<'a> {
         self
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn write(&self, name: &str, text: &str) {
         fs::write(self.dir.join(name), text).expect("the bundle can be written");
     }
