@@ -9,11 +9,11 @@ mod seal;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statvfs};
 
 pub use entry::DigestError;
 use entry::Entry;
@@ -26,8 +26,35 @@ use crate::precompile::compatibility;
 const CODE: &str = ".code";
 const LOCK: &str = ".lock";
 const TEMPORARY: &str = ".new";
-/// Older files being written are what a killed process left behind: nothing compiles for as long.
-const STALE: Duration = Duration::from_secs(3600);
+
+/// What a cache keeps at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files and directories.
+    pub files: u64,
+    /// How long nobody has used what is kept.
+    pub age: Duration,
+}
+
+impl Bounds {
+    /// Chooses from entries with their time without use, their bytes and their files those that must go: what is too old, then the
+    /// longest unused until the rest is within the bounds.
+    pub fn exceeded_by<T>(&self, mut entries: Vec<(Duration, u64, u64, T)>) -> Vec<T> {
+        entries.sort_by_key(|(unused, ..)| *unused);
+        let (mut bytes, mut files, mut must_go) = (0_u64, 0_u64, Vec::new());
+        for (unused, its_bytes, its_files, entry) in entries {
+            let within = (bytes.saturating_add(its_bytes), files.saturating_add(its_files));
+            if unused > self.age || within.0 > self.bytes || within.1 > self.files {
+                must_go.push(entry);
+            } else {
+                (bytes, files) = within;
+            }
+        }
+        must_go
+    }
+}
 
 /// The cache in one directory.
 #[derive(Debug)]
@@ -70,15 +97,18 @@ pub enum FindError<E> {
 }
 
 impl Cache {
-    /// Opens the cache, and makes its directory (0700) if it is missing.
+    /// Opens the cache, and makes its directory if it is missing. Its mode becomes 0700: locked apps of artifacts are in it too.
     pub fn open(dir: &Path) -> Result<Self, CacheError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
-        let metadata = fs::symlink_metadata(dir).map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
+        let io = |source| CacheError::Io { path: dir.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        let metadata = fs::symlink_metadata(dir).map_err(io)?;
         if !metadata.is_dir() || !ours(&metadata) {
             return Err(CacheError::Untrusted(dir.to_owned()));
         }
-        let key = Key::of_directory(dir).map_err(|source| CacheError::Io { path: dir.to_owned(), source })?;
+        if metadata.mode() & 0o777 != 0o700 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io)?;
+        }
+        let key = Key::of_directory(dir).map_err(io)?;
         Ok(Self { dir: dir.to_owned(), key, compatibility: compatibility() })
     }
 
@@ -87,57 +117,54 @@ impl Cache {
         self.entry(digest)?.open(&self.key)
     }
 
-    /// The code of the component with that digest; made if it is missing or damaged: `compile` writes it, as
-    /// [`crate::precompile::precompile`] returns it, to the file it is given; the last [`SEAL_BYTES`] bytes become the seal.
+    /// The code of the component with that digest; made if it is missing or damaged: `compile` returns a file of what
+    /// [`crate::precompile::precompile`] returns, whose last [`SEAL_BYTES`] bytes become the seal. Where it can't be kept, because the disk
+    /// is full or read-only, that file itself is returned, and the reason logged.
     ///
     /// Of all processes of the node one compiles at a time for a component, the others wait and find what it made.
-    pub fn find_or<E>(&self, digest: &str, compile: impl FnOnce(&mut File) -> Result<(), E>) -> Result<File, FindError<E>> {
+    pub fn find_or<E>(&self, digest: &str, compile: impl FnOnce() -> Result<File, E>) -> Result<File, FindError<E>> {
         let entry = self.entry(digest)?;
         if let Some(file) = entry.open(&self.key)? {
             return Ok(file);
         }
-        let _lock = entry.lock()?;
-        if let Some(file) = entry.open(&self.key)? {
+        let lock = entry.lock();
+        if lock.is_ok()
+            && let Some(file) = entry.open(&self.key)?
+        {
             return Ok(file);
         }
-        let mut temporary = entry.temporary()?;
-        compile(temporary.as_file_mut()).map_err(FindError::Compile)?;
-        entry.keep(temporary, &self.key)?;
-        let gone = || CacheError::Io { path: entry.path(CODE), source: io::ErrorKind::NotFound.into() };
-        Ok(entry.open(&self.key)?.ok_or_else(gone)?)
+        let mut code = compile().map_err(FindError::Compile)?;
+        match lock.and_then(|_held| entry.keep(&mut code, &self.key)) {
+            // Unless it was pruned at once.
+            Ok(()) => Ok(entry.open(&self.key)?.unwrap_or(code)),
+            Err(error) => {
+                log::warn!("precompiled code is not kept for the next start: {error}");
+                Ok(code)
+            }
+        }
     }
 
-    /// Removes what is not of this version, what was not used for `max_age`, and the longest unused until at most `max_bytes` remain. Returns the
-    /// bytes that became free. Code in use stays usable: whoever has it open keeps it.
-    pub fn prune(&self, max_bytes: u64, max_age: Duration) -> Result<u64, CacheError> {
+    /// Removes what killed processes left behind, and code that exceeds the bounds; another version's alone by its age: its processes may still
+    /// run. Returns the bytes that became free. Code in use stays usable: a process that has it open keeps it.
+    pub fn prune(&self, bounds: &Bounds) -> Result<u64, CacheError> {
         let io = |source| CacheError::Io { path: self.dir.clone(), source };
-        let now = SystemTime::now();
         let mut kept = Vec::new();
         let mut freed = 0;
         for file in fs::read_dir(&self.dir).map_err(io)? {
             let file = file.map_err(io)?;
-            // Gone in the meantime: somebody else prunes.
+            // Gone in the meantime: another process prunes.
             let Ok(metadata) = file.metadata() else { continue };
             let name = file.file_name().to_string_lossy().into_owned();
-            let age = |time: io::Result<SystemTime>| time.ok().and_then(|time| now.duration_since(time).ok()).unwrap_or_default();
-            let unused = age(last_used(&metadata));
             if name.ends_with(TEMPORARY) {
-                freed += remove_if(age(metadata.modified()) > STALE, &file.path(), metadata.len());
+                freed += remove_abandoned(&file.path(), metadata.len());
             } else if name.ends_with(CODE) {
-                let outdated = !name.contains(self.compatibility) || unused > max_age;
-                match outdated {
-                    true => freed += remove_if(true, &file.path(), metadata.len()),
-                    false => kept.push((unused, metadata.len(), file.path())),
-                }
+                kept.push((unused(&metadata), metadata.len(), 1, (file.path(), metadata.len())));
             } else if name.ends_with(LOCK) {
-                remove_lock(&file.path());
+                remove_abandoned(&file.path(), 0);
             }
         }
-        kept.sort();
-        let mut bytes = 0;
-        for (_, length, path) in kept {
-            bytes += length;
-            freed += remove_if(bytes > max_bytes, &path, length);
+        for (path, length) in bounds.exceeded_by(kept) {
+            freed += if fs::remove_file(&path).is_ok() { length } else { 0 };
         }
         Ok(freed)
     }
@@ -147,9 +174,23 @@ impl Cache {
     }
 }
 
-/// When a file was last written or read. Of readings most file systems note one a day, some none.
-pub fn last_used(metadata: &fs::Metadata) -> io::Result<SystemTime> {
-    Ok(metadata.modified()?.max(metadata.accessed()?))
+/// How long a file was neither written nor read. Of readings most file systems note one a day, some none. Zero where the clock went back.
+pub fn unused(metadata: &fs::Metadata) -> Duration {
+    let used = metadata.modified().ok().max(metadata.accessed().ok());
+    used.and_then(|used| SystemTime::now().duration_since(used).ok()).unwrap_or_default()
+}
+
+/// How many bytes may still be written to a directory, so that a tenth of its file system, or 10 GiB, stay free for the node; none where as good as
+/// no more files can be made.
+pub fn room_in(dir: &Path) -> io::Result<u64> {
+    const MAX_RESERVE_BYTES: u64 = 10 << 30;
+    const MIN_FREE_FILES: u64 = 10_000;
+    let about = statvfs(dir)?;
+    let reserve = (about.f_blocks.saturating_mul(about.f_frsize) / 10).min(MAX_RESERVE_BYTES);
+    // Some file systems make inodes as they are needed, and count none.
+    let has_files = about.f_files == 0 || about.f_favail > MIN_FREE_FILES.min(about.f_files / 10);
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    Ok(if has_files { free.saturating_sub(reserve) } else { 0 })
 }
 
 /// Whether it belongs to this process's user and nobody else can write it.
@@ -157,16 +198,13 @@ fn ours(metadata: &fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
-fn remove_if(condition: bool, path: &Path, length: u64) -> u64 {
-    if condition && fs::remove_file(path).is_ok() { length } else { 0 }
-}
-
-/// A lock that nobody holds. Who waits for it right now looks, once it has it, whether it is still the one of that name.
-fn remove_lock(path: &Path) {
-    if let Ok(file) = File::open(path)
-        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-    {
-        let _ = fs::remove_file(path);
+/// Removes a lock that no process holds, or a file that no process writes any more: writers hold a lock on theirs. A process that waits for a
+/// lock right now checks, once it has it, whether it is still the one of that name. Returns the bytes that became free.
+fn remove_abandoned(path: &Path, length: u64) -> u64 {
+    let unlocked = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    match File::open(path) {
+        Ok(file) if unlocked(&file) && fs::remove_file(path).is_ok() => length,
+        _ => 0,
     }
 }
 

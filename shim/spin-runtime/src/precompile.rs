@@ -13,8 +13,8 @@ use crate::{RuntimeError, code};
 mod componentize;
 mod names;
 
-/// Of what [`precompile`] returns; another number where it becomes another for the same engine.
-const FORMAT: &[u8] = b"3";
+/// Hash of this crate's sources and of the workspace's lock file, by build.rs: any of them may change what [`precompile`] returns.
+const SOURCES: &str = env!("SPIN_RUNTIME_SOURCES");
 
 /// What precompiled code depends on besides the WebAssembly itself: part of every cache key, so that code of another version is never found.
 ///
@@ -34,10 +34,7 @@ fn hash_compatibility() -> String {
     }
     let mut hash = Sha256::new();
     hash.update(engine_hash.finish().to_le_bytes());
-    for part in [env!("CARGO_PKG_VERSION").as_bytes(), FORMAT, componentize::ADAPTER] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
+    hash.update(SOURCES);
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

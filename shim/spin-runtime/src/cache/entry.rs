@@ -1,7 +1,7 @@
 //! One component's place in the cache: its file, its lock, the file it is written to.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::seal::Key;
-use super::{CODE, CacheError, LOCK, TEMPORARY, ours};
+use super::{CODE, CacheError, LOCK, TEMPORARY, ours, room_in};
 
 /// Not `sha256:` and 64 hexadecimal digits in lower case.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -78,21 +78,37 @@ impl<'a> Entry<'a> {
         }
     }
 
-    pub(super) fn temporary(&self) -> Result<NamedTempFile, CacheError> {
-        let made = tempfile::Builder::new().prefix(&self.name).suffix(TEMPORARY).tempfile_in(self.dir);
-        made.map_err(|source| CacheError::Io { path: self.dir.to_owned(), source })
+    /// A file to write to.
+    pub(super) fn temporary(&self) -> io::Result<NamedTempFile> {
+        temporary(self.dir, &self.name)
     }
 
-    /// Makes the finished file of it. Anyone who is handed it may read it, whatever user their process runs as: nobody else gets into the directory.
-    pub(super) fn keep(&self, mut temporary: NamedTempFile, key: &Key) -> Result<(), CacheError> {
-        let path = self.path(CODE);
-        let io = |source| CacheError::Io { path: path.clone(), source };
-        key.seal(&self.name, temporary.as_file_mut()).map_err(io)?;
-        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o444)).map_err(io)?;
-        temporary.as_file().sync_all().map_err(io)?;
-        temporary.persist(&path).map_err(|error| io(error.error))?;
-        File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(io)
+    /// Seals the code, and keeps a copy as the finished file. Any process that is handed it may read it, whatever its user: no other can enter
+    /// the directory.
+    pub(super) fn keep(&self, code: &mut File, key: &Key) -> Result<(), CacheError> {
+        self.copy(code, key).map_err(|source| CacheError::Io { path: self.path(CODE), source })
     }
+
+    fn copy(&self, code: &mut File, key: &Key) -> io::Result<()> {
+        key.seal(&self.name, code)?;
+        if code.metadata()?.len() > room_in(self.dir)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut temporary = self.temporary()?;
+        code.rewind()?;
+        io::copy(code, temporary.as_file_mut())?;
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(self.path(CODE)).map_err(|error| error.error)?;
+        File::open(self.dir)?.sync_all()
+    }
+}
+
+/// A file to write to, locked as long as it is open: an unlocked one was left by a process that was killed.
+pub(super) fn temporary(dir: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new().prefix(prefix).suffix(TEMPORARY).tempfile_in(dir)?;
+    flock(file.as_file(), FlockOperation::LockShared)?;
+    Ok(file)
 }
 
 /// Why a file is not used.

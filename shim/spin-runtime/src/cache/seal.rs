@@ -14,7 +14,8 @@ use rustix::fs::OFlags;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tempfile::NamedTempFile;
 
-use super::{TEMPORARY, ours};
+use super::entry::temporary;
+use super::ours;
 
 /// How many bytes at the end of a finished file are its seal.
 pub(crate) const SEAL_BYTES: usize = blake3::OUT_LEN;
@@ -43,7 +44,7 @@ impl Key {
         }
         let mut bytes = [0; blake3::KEY_LEN];
         getrandom(&mut bytes, GetRandomFlags::empty())?;
-        let mut file = tempfile::Builder::new().prefix(KEY).suffix(TEMPORARY).tempfile_in(dir)?;
+        let mut file = temporary(dir, KEY)?;
         file.as_file().set_permissions(PermissionsExt::from_mode(0o400))?;
         file.write_all(&bytes)?;
         file.as_file().sync_all()?;

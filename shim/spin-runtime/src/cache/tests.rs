@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +13,12 @@ fn cache() -> (tempfile::TempDir, Cache) {
 }
 
 /// A compiler that makes this code of everything.
-fn compile(code: &str) -> impl FnOnce(&mut File) -> io::Result<()> {
-    move |file| file.write_all(&[code.as_bytes(), &[0; SEAL_BYTES]].concat())
+fn compile(code: &str) -> impl FnOnce() -> io::Result<File> {
+    move || {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(&[code.as_bytes(), &[0; SEAL_BYTES]].concat())?;
+        Ok(file)
+    }
 }
 
 fn make(cache: &Cache) -> File {
@@ -43,9 +46,9 @@ fn many_starts_at_once_compile_once() {
     let (_dir, cache) = cache();
     let compiled = AtomicUsize::new(0);
     let start = || {
-        let counted = |file: &mut File| {
+        let counted = || {
             compiled.fetch_add(1, Ordering::SeqCst);
-            compile("code")(file)
+            compile("code")()
         };
         assert_eq!(text(cache.find_or(DIGEST, counted).unwrap()), "code");
     };
@@ -56,10 +59,10 @@ fn many_starts_at_once_compile_once() {
 #[test]
 fn a_failed_compile_leaves_nothing_and_the_next_may_try() {
     let (_dir, cache) = cache();
-    let result = cache.find_or(DIGEST, |_| Err("no"));
+    let result = cache.find_or(DIGEST, || Err("no"));
     assert!(matches!(result, Err(FindError::Compile("no"))));
     let left: Vec<_> = fs::read_dir(&cache.dir).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| name.to_string_lossy().ends_with(LOCK)), "{left:?}");
+    assert!(left.iter().all(|name| name == "key" || name.to_string_lossy().ends_with(LOCK)), "{left:?}");
     make(&cache);
 }
 
@@ -158,39 +161,75 @@ fn what_is_no_digest_names_no_file() {
     }
 }
 
+const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, files: u64::MAX, age: Duration::MAX };
+
 #[test]
 fn pruning_by_size_keeps_what_fits_and_what_is_open() {
     let (_dir, cache) = cache();
     let open = make(&cache);
     let length = (4 + SEAL_BYTES) as u64;
-    assert_eq!(cache.prune(length, Duration::from_secs(60)).unwrap(), 0);
-    assert_eq!(cache.prune(length - 1, Duration::from_secs(60)).unwrap(), length);
+    assert_eq!(cache.prune(&Bounds { bytes: length, files: 1, ..UNBOUNDED }).unwrap(), 0);
+    assert_eq!(cache.prune(&Bounds { bytes: length - 1, ..UNBOUNDED }).unwrap(), length);
     assert!(cache.find(DIGEST).unwrap().is_none());
     assert_eq!(text(open), "code");
 }
 
 #[test]
-fn pruning_removes_other_versions_and_leftovers_of_killed_processes() {
+fn the_longest_unused_exceed_bounds_first() {
+    let entries = || {
+        [(1, 10, 1, "new"), (9, 10, 1, "old"), (5, 10, 1, "older")]
+            .map(|(age, bytes, files, name)| (Duration::from_secs(age), bytes, files, name))
+            .to_vec()
+    };
+    let exceeded = |bounds: Bounds| bounds.exceeded_by(entries());
+    assert!(exceeded(UNBOUNDED).is_empty());
+    assert_eq!(exceeded(Bounds { bytes: 20, ..UNBOUNDED }), ["old"]);
+    assert_eq!(exceeded(Bounds { files: 1, ..UNBOUNDED }), ["older", "old"]);
+    assert_eq!(exceeded(Bounds { age: Duration::from_secs(8), ..UNBOUNDED }), ["old"]);
+}
+
+#[test]
+fn pruning_removes_files_and_locks_of_killed_processes_and_none_in_use() {
+    let (_dir, cache) = cache();
+    let in_use = cache.entry(DIGEST).unwrap().temporary().unwrap();
+    let killed = cache.dir.join(format!("killed{TEMPORARY}"));
+    fs::write(&killed, "half").unwrap();
+    assert_eq!(cache.prune(&UNBOUNDED).unwrap(), 4);
+    assert!(in_use.path().exists() && !killed.exists());
+}
+
+#[test]
+fn code_of_another_version_is_kept_for_as_long_as_any() {
     let (_dir, cache) = cache();
     make(&cache);
-    let leftover = cache.entry(DIGEST).unwrap().temporary().unwrap();
-    let old = SystemTime::now() - 2 * STALE;
-    leftover.as_file().set_modified(old).unwrap();
-    let (_, leftover) = leftover.keep().unwrap();
     let other = Cache { compatibility: "other", dir: cache.dir.clone(), key: cache.key.clone() };
-    other.prune(u64::MAX, Duration::MAX).unwrap();
-    assert!(!leftover.exists());
-    assert!(cache.find(DIGEST).unwrap().is_none());
+    assert_eq!(other.prune(&UNBOUNDED).unwrap(), 0);
+    assert_ne!(other.prune(&Bounds { age: Duration::ZERO, ..UNBOUNDED }).unwrap(), 0);
 }
 
 #[test]
 fn a_lock_in_use_outlives_pruning() {
     let (_dir, cache) = cache();
-    let made = cache.find_or::<Infallible>(DIGEST, |file| {
-        cache.prune(0, Duration::ZERO).unwrap();
+    let made = cache.find_or(DIGEST, || {
+        cache.prune(&Bounds { bytes: 0, files: 0, age: Duration::ZERO }).unwrap();
         assert!(cache.entry(DIGEST).unwrap().path(LOCK).exists());
-        compile("code")(file).unwrap();
-        Ok(())
+        compile("code")()
     });
     assert_eq!(text(made.unwrap()), "code");
+}
+
+#[test]
+fn code_that_cannot_be_kept_is_used_from_where_it_was_made() {
+    let (_dir, cache) = cache();
+    // No file can be made in a directory that is gone, whatever the user's rights.
+    fs::remove_dir_all(&cache.dir).unwrap();
+    assert_eq!(text(cache.find_or(DIGEST, compile("code")).unwrap()), "code");
+}
+
+#[test]
+fn a_directory_that_others_can_read_is_closed_to_them() {
+    let (_dir, cache) = cache();
+    fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o755)).unwrap();
+    Cache::open(&cache.dir).unwrap();
+    assert_eq!(fs::metadata(&cache.dir).unwrap().permissions().mode() & 0o777, 0o700);
 }

@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 use crate::RuntimeError;
 
 /// Part of what precompiled code depends on.
-pub(super) const ADAPTER: &[u8] = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+const ADAPTER: &[u8] = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
 
 /// The component of a module.
 pub(super) fn module(wasm: &[u8]) -> Result<Vec<u8>, RuntimeError> {

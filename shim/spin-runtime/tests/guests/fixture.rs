@@ -1,7 +1,7 @@
 //! An app of one component, and ways to ask it.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,14 @@ fn code(guest: &str) -> File {
     let cache = Cache::open(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
     let wasm = wasm(guest);
     let digest = format!("sha256:{:x}", Sha256::digest(&wasm));
-    cache.find_or(&digest, |file| file.write_all(&precompile(&wasm).unwrap())).unwrap()
+    cache.find_or(&digest, || compiled(&wasm)).unwrap()
+}
+
+/// A file of precompiled code.
+pub fn compiled(wasm: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&precompile(wasm).unwrap())?;
+    Ok(file)
 }
 
 impl App {

@@ -1,17 +1,15 @@
 use std::fs::File;
 use std::io::Write;
 
-use spin_runtime::precompile::precompile;
 use spin_runtime::{Code, cache::Cache};
 
-use crate::fixture::{App, wasm};
+use crate::fixture::{App, compiled, wasm};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn cached(guest: &str, dir: &std::path::Path) -> File {
     let cache = Cache::open(dir).unwrap();
-    let compile = |file: &mut File| file.write_all(&precompile(&wasm(guest)).unwrap());
-    cache.find_or(DIGEST, compile).unwrap()
+    cache.find_or(DIGEST, || compiled(&wasm(guest))).unwrap()
 }
 
 #[tokio::test]
