@@ -47,6 +47,12 @@ pub enum OciError {
         /// In bytes.
         limit: u64,
     },
+    /// The node's disk, or the node's cache, is too full.
+    #[error("the files take more than the {room} bytes that are left for them on the node")]
+    NoRoom {
+        /// In bytes.
+        room: u64,
+    },
     /// An entry of `files` that can't be resolved.
     #[error("component {component:?}: files entry {entry:?}: {reason}")]
     Files {
@@ -187,6 +193,7 @@ impl OciError {
             | Self::Blob { .. }
             | Self::Corrupt { .. }
             | Self::Archive { .. }
+            | Self::NoRoom { .. }
             | Self::File { .. } => 68,
             // Of the command alone; of sysexits.h, like the others.
             Self::Registry { .. } => 69,

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 
 use spin_app::LockedApp;
 
+pub use archive::{InThisProcess, Unpacker, unpack};
 pub use artifact::{is_artifact, load_artifact};
 pub use blobs::{Blobs, Layout, SharedBlobs};
 pub use digest::{Digest, KnownDigests};

@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::archive::{self, Unpacker};
 use crate::blobs::{Descriptor, SharedBlobs};
 use crate::digest::Hashing;
 use crate::root::{MAX_ENTRIES, Root};
@@ -94,41 +96,47 @@ impl FileTree {
         Digest::of(list.as_bytes()).hex().to_owned()
     }
 
-    /// Makes the directory `into` hold the tree, unless it exists. It appears whole or not at all, however many pods do the same at once.
-    pub fn materialise(&self, into: &Path) -> Result<(), OciError> {
+    /// Makes the directory `into` hold the tree, unless it exists. It appears whole or not at all, however many pods do the same at once. Archives are
+    /// unpacked by `unpacker`. The files may take `room` bytes, and those of one component never more than [`MAX_TREE_BYTES`]; returns what they take,
+    /// and none where they are there already.
+    pub fn materialise(&self, into: &Path, unpacker: &dyn Unpacker, room: u64) -> Result<u64, OciError> {
         if into.exists() {
-            return Ok(());
+            return Ok(0);
         }
         let parent = into.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|error| OciError::file(parent, error))?;
         let staging =
             tempfile::Builder::new().prefix(".tree-").tempdir_in(parent).map_err(|error| OciError::file(parent, error))?;
+        // As long as it is open and locked, the directory is in use: what a killed process left can be told from it.
+        let lock = File::open(staging.path()).and_then(|file| Ok(flock(&file, FlockOperation::LockShared).map(|()| file)?));
+        let _lock = lock.map_err(|error| OciError::file(staging.path(), error))?;
         let tree = staging.path().join("tree");
         make_directory(&tree)?;
-        self.fill(&tree)?;
+        let size = self.fill(&tree, unpacker, room)?;
         // Once per node and tree: after a crash a renamed, but empty tree would stay for ever.
         let synced = File::open(&tree).and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
         synced.map_err(|error| OciError::file(&tree, error))?;
         match fs::rename(&tree, into) {
-            Err(_) if into.exists() => Ok(()),
-            renamed => renamed.map_err(|error| OciError::file(into, error)),
+            Err(_) if into.exists() => Ok(0),
+            renamed => renamed.map(|()| size).map_err(|error| OciError::file(into, error)),
         }
     }
 
-    fn fill(&self, tree: &Path) -> Result<(), OciError> {
-        let mut budget = MAX_TREE_BYTES;
+    /// Returns the bytes of all files.
+    fn fill(&self, tree: &Path, unpacker: &dyn Unpacker, room: u64) -> Result<u64, OciError> {
+        let mut budget = Budget::new(room);
         let mut archived: HashMap<&Digest, Vec<&str>> = HashMap::new();
         for (path, file) in &self.files {
             make_parents(tree, path)?;
             let create = || Target::create(tree.join(path));
             let (digest, size) = match &file.source {
-                Source::Bytes(bytes) => create()?.fill(&mut bytes.as_ref(), budget, |error| OciError::file(path, error))?,
+                Source::Bytes(bytes) => create()?.fill(&mut bytes.as_ref(), &budget, |error| OciError::file(path, error))?,
                 Source::File(root, source) => {
                     let failed = |error| OciError::file(source, error);
-                    create()?.fill(&mut root.open_file(source).map_err(failed)?, budget, failed)?
+                    create()?.fill(&mut root.open_file(source).map_err(failed)?, &budget, failed)?
                 }
                 Source::Blob(descriptor) => {
-                    create()?.fill(&mut descriptor.open(self.blobs()?)?, budget, |error| descriptor.unreadable(error))?
+                    create()?.fill(&mut descriptor.open(self.blobs()?)?, &budget, |error| descriptor.unreadable(error))?
                 }
                 Source::Archived => {
                     archived.entry(&file.digest).or_default().push(path);
@@ -136,24 +144,31 @@ impl FileTree {
                 }
             };
             check(path, &file.digest, &digest)?;
-            budget -= size;
+            budget.left -= size;
         }
-        self.unpack(tree, archived, budget)
+        self.unpack(tree, unpacker, archived, &mut budget)?;
+        Ok(budget.limit - budget.left)
     }
 
     /// Reads the archives until every file that is still missing was found.
-    fn unpack(&self, tree: &Path, mut wanted: HashMap<&Digest, Vec<&str>>, mut budget: u64) -> Result<(), OciError> {
+    fn unpack(
+        &self,
+        tree: &Path,
+        unpacker: &dyn Unpacker,
+        mut wanted: HashMap<&Digest, Vec<&str>>,
+        budget: &mut Budget,
+    ) -> Result<(), OciError> {
         // Which file an entry is shows only at its end.
         let mut scratch = Target::create(tree.with_extension("entry"))?;
         for descriptor in &self.archives {
             if wanted.is_empty() {
                 return Ok(());
             }
-            archive::read(descriptor, self.blobs()?, &mut |entry| {
+            archive::read(descriptor, self.blobs()?, unpacker, &mut |entry| {
                 let (digest, _) = scratch.fill(entry, budget, |error| archive::unreadable(descriptor, error))?;
                 for path in wanted.remove(&digest).into_iter().flatten() {
                     let mut target = Target::create(tree.join(path))?;
-                    budget -= target.fill(scratch.rewound()?, budget, |error| OciError::file(path, error))?.1;
+                    budget.left -= target.fill(scratch.rewound()?, budget, |error| OciError::file(path, error))?.1;
                 }
                 Ok(())
             })?;
@@ -168,6 +183,26 @@ impl FileTree {
 
     fn blobs(&self) -> Result<&(dyn crate::Blobs + Send + Sync), OciError> {
         self.blobs.as_deref().ok_or(OciError::NotAnApp)
+    }
+}
+
+/// Bytes that a tree may take.
+struct Budget {
+    limit: u64,
+    left: u64,
+}
+
+impl Budget {
+    fn new(room: u64) -> Self {
+        let limit = room.min(MAX_TREE_BYTES);
+        Self { limit, left: limit }
+    }
+
+    fn exceeded(&self) -> OciError {
+        match self.limit {
+            MAX_TREE_BYTES => OciError::TooLarge { what: "the files of a component".to_owned(), limit: MAX_TREE_BYTES },
+            room => OciError::NoRoom { room },
+        }
     }
 }
 
@@ -218,7 +253,7 @@ impl Target {
     fn fill(
         &mut self,
         from: &mut dyn Read,
-        budget: u64,
+        budget: &Budget,
         unreadable: impl Fn(io::Error) -> OciError,
     ) -> Result<(Digest, u64), OciError> {
         let failed = |error| OciError::file(&self.path, error);
@@ -233,8 +268,8 @@ impl Target {
                 Err(error) => return Err(unreadable(error)),
             };
             writer.write_all(&buffer[..read]).map_err(failed)?;
-            if writer.size() > budget {
-                return Err(OciError::TooLarge { what: "the files of a component".to_owned(), limit: MAX_TREE_BYTES });
+            if writer.size() > budget.left {
+                return Err(budget.exceeded());
             }
         }
     }

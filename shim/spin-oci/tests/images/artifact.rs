@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use serde_json::json;
-use spin_oci::{Digest, LoadedApp, OciError, is_artifact, load_artifact, media};
+use spin_oci::{Digest, InThisProcess, LoadedApp, OciError, is_artifact, load_artifact, media};
 
 use crate::support::{Artifact, materialise, paths, read, tree, wasm};
 
@@ -55,7 +55,7 @@ fn materialising_at_once_leaves_one_tree_and_nothing_else() {
     let into = directory.path().join("trees").join(tree(&loaded).key());
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| tree(&loaded).materialise(&into).unwrap());
+            scope.spawn(|| tree(&loaded).materialise(&into, &InThisProcess, u64::MAX).unwrap());
         }
     });
     assert_eq!(fs::read_dir(directory.path().join("trees")).unwrap().count(), 1);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use spin_oci::{Blobs, Digest, FileTree, Files, LoadedApp, OciError, load_artifact, media};
+use spin_oci::{Blobs, Digest, FileTree, Files, InThisProcess, LoadedApp, OciError, load_artifact, media};
 use tempfile::TempDir;
 
 /// A component that does nothing, with a custom section of so many bytes.
@@ -99,7 +99,7 @@ impl Blobs for Artifact {
 /// The files of the component `main`, put into a directory.
 pub fn materialise(app: &LoadedApp) -> Result<TempDir, OciError> {
     let directory = tempfile::tempdir().unwrap();
-    tree(app).materialise(&directory.path().join("tree"))?;
+    tree(app).materialise(&directory.path().join("tree"), &InThisProcess, u64::MAX)?;
     Ok(directory)
 }
 

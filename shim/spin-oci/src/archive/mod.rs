@@ -4,7 +4,13 @@
 //! The locked app lists each file with the digest of its own content and knows nothing of archives; Spin unpacks every archive and files
 //! what it finds by digest. So the names in an archive mean nothing to us, but one that tries to escape has a reason to, and is refused.
 
-use std::io::Read;
+//!
+//! A fault in the code that reads such a file must not be one of a privileged process. So that code ([`unpack`]) makes a stream of frames of the
+//! archive, which is simple to read, and runs wherever an [`Unpacker`] has it run.
+
+mod frames;
+
+use std::io::{self, Read, Write};
 use std::path::Component;
 
 use flate2::read::MultiGzDecoder;
@@ -13,39 +19,79 @@ use tar::{Archive, EntryType};
 use crate::blobs::Descriptor;
 use crate::root::MAX_ENTRIES;
 use crate::{Blobs, OciError};
+use frames::{FrameWriter, read_frames};
 
 /// The largest archive as stored, in bytes.
 const MAX_PACKED_BYTES: u64 = 2 << 30;
 /// All that may come out of one archive, headers and padding included: a bomb ends here.
 const MAX_UNPACKED_BYTES: u64 = 4 << 30;
 
+/// Runs [`unpack`].
+pub trait Unpacker {
+    /// Runs it on the archive, and has `read` read its output.
+    fn run(&self, archive: &mut (dyn Read + Send), read: &mut dyn FnMut(&mut dyn Read)) -> io::Result<()>;
+}
+
+/// Unpacks in this process: for a developer's own archives.
+pub struct InThisProcess;
+
+impl Unpacker for InThisProcess {
+    fn run(&self, archive: &mut (dyn Read + Send), read: &mut dyn FnMut(&mut dyn Read)) -> io::Result<()> {
+        let (mut frames, output) = io::pipe()?;
+        std::thread::scope(|scope| {
+            scope.spawn(move || unpack(archive, output));
+            read(&mut frames);
+            // Ends a thread that has more to write.
+            drop(frames);
+        });
+        Ok(())
+    }
+}
+
+/// Writes what is in an archive, or why it is refused, as a stream that [`FileTree::materialise`](crate::FileTree::materialise) reads. Fails only
+/// where the stream can't be written.
+pub fn unpack(archive: impl Read, output: impl Write) -> io::Result<()> {
+    let mut frames = FrameWriter::new(output);
+    match write_entries(archive, MAX_UNPACKED_BYTES, &mut frames) {
+        Ok(()) => frames.end(),
+        Err(Stopped::Refused { entry, reason }) => frames.refuse(&entry, &reason),
+        Err(Stopped::Output(error)) => Err(error),
+    }
+}
+
+/// Why not all of an archive was written.
+enum Stopped {
+    Refused { entry: String, reason: String },
+    Output(io::Error),
+}
+
 /// Reads an archive from its layer, giving each regular file to `file`, and checks the layer's digest at the end: what came out before is
 /// not to be believed until this returns (files are found by their own digest, so nothing false was taken).
 pub(crate) fn read(
     descriptor: &Descriptor,
     blobs: &(dyn Blobs + Send + Sync),
+    unpacker: &dyn Unpacker,
     file: &mut dyn FnMut(&mut dyn Read) -> Result<(), OciError>,
 ) -> Result<(), OciError> {
     if descriptor.size > MAX_PACKED_BYTES {
         return Err(OciError::TooLarge { what: descriptor.digest.to_string(), limit: MAX_PACKED_BYTES });
     }
     let mut blob = descriptor.open(blobs)?;
-    let entries = read_entries(&mut blob, MAX_UNPACKED_BYTES, &descriptor.digest.to_string(), file);
+    let mut entries = Ok(());
+    let ran = unpacker.run(&mut blob, &mut |frames| entries = read_frames(frames, descriptor, file));
     // A wrong digest explains whatever else went wrong.
     blob.verify(descriptor)?;
+    // A process that was ended explains a stream that ends too early.
+    ran.map_err(|error| unreadable(descriptor, error))?;
     entries
 }
 
-fn read_entries(
-    blob: &mut dyn Read,
-    limit: u64,
-    digest: &str,
-    file: &mut dyn FnMut(&mut dyn Read) -> Result<(), OciError>,
-) -> Result<(), OciError> {
-    let refuse = |entry: &str, reason: String| OciError::Archive { digest: digest.to_owned(), entry: entry.to_owned(), reason };
-    let mut archive = Archive::new(Limited { inner: MultiGzDecoder::new(blob), left: limit });
+fn write_entries(archive: impl Read, limit: u64, frames: &mut FrameWriter<impl Write>) -> Result<(), Stopped> {
+    let refuse = |entry: &str, reason: String| Stopped::Refused { entry: entry.to_owned(), reason };
+    let mut archive = Archive::new(Limited { inner: MultiGzDecoder::new(archive), left: limit });
     // `raw`: an extension header is an entry of its own then, so that none is read into memory at the size it claims.
     let entries = archive.entries().map_err(|error| refuse("", error.to_string()))?.raw(true);
+    let mut buffer = vec![0; 64 << 10];
     for (count, entry) in entries.enumerate() {
         let mut entry = entry.map_err(|error| refuse("", format!("can't be read: {error}")))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -54,17 +100,26 @@ fn read_entries(
         }
         check_name(&entry).map_err(|reason| refuse(&name, reason.to_owned()))?;
         match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous => file(&mut entry)?,
-            EntryType::Directory | EntryType::GNULongName | EntryType::XHeader | EntryType::XGlobalHeader => {}
+            EntryType::Regular | EntryType::Continuous => {}
+            EntryType::Directory | EntryType::GNULongName | EntryType::XHeader | EntryType::XGlobalHeader => continue,
             EntryType::Symlink | EntryType::Link => return Err(refuse(&name, "is a link".to_owned())),
             kind => return Err(refuse(&name, format!("is neither a file nor a directory, but {kind:?}"))),
+        }
+        frames.begin().map_err(Stopped::Output)?;
+        loop {
+            match entry.read(&mut buffer) {
+                Ok(0) => break frames.finish().map_err(Stopped::Output)?,
+                Ok(read) => frames.data(&buffer[..read]).map_err(Stopped::Output)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(refuse("", format!("can't be read: {error}"))),
+            }
         }
     }
     Ok(())
 }
 
 /// The error of an archive that ends too early, is not one, or is too large once unpacked.
-pub(crate) fn unreadable(descriptor: &Descriptor, error: std::io::Error) -> OciError {
+pub(crate) fn unreadable(descriptor: &Descriptor, error: io::Error) -> OciError {
     OciError::Archive { digest: descriptor.digest.to_string(), entry: String::new(), reason: format!("can't be read: {error}") }
 }
 
@@ -97,8 +152,6 @@ impl<R: Read> Read for Limited<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
@@ -115,27 +168,21 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn unpack(archive: &[u8], limit: u64) -> Result<u64, OciError> {
-        let mut size = 0;
-        read_entries(&mut &*archive, limit, "x", &mut |entry| {
-            size += std::io::copy(entry, &mut std::io::sink()).map_err(|error| OciError::file("x", error))?;
-            Ok(())
-        })?;
-        Ok(size)
+    fn unpack(archive: &[u8], limit: u64) -> Result<u64, String> {
+        let mut frames = Vec::new();
+        match write_entries(archive, limit, &mut FrameWriter::new(&mut frames)) {
+            Ok(()) => Ok(frames.len() as u64),
+            Err(Stopped::Refused { reason, .. }) => Err(reason),
+            Err(Stopped::Output(error)) => panic!("{error}"),
+        }
     }
 
     #[test]
     fn a_bomb_ends_at_the_limit() {
         let bomb = zeros(10 << 20);
         assert!(bomb.len() < 20_000);
-        let said = unpack(&bomb, 1 << 20).unwrap_err().to_string();
-        assert!(said.contains("it unpacks to more than is allowed"), "{said}");
-        assert_eq!(unpack(&bomb, 11 << 20).unwrap(), 10 << 20);
-    }
-
-    #[test]
-    fn a_bomb_that_nobody_asked_for_ends_there_too() {
-        let error = read_entries(&mut &*zeros(10 << 20), 1 << 20, "x", &mut |_| Ok(())).unwrap_err();
-        assert!(error.to_string().contains("it unpacks to more than is allowed"), "{error}");
+        let reason = unpack(&bomb, 1 << 20).unwrap_err();
+        assert!(reason.contains("it unpacks to more than is allowed"), "{reason}");
+        assert!(unpack(&bomb, 11 << 20).unwrap() > 10 << 20);
     }
 }
