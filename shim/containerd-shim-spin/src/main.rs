@@ -8,13 +8,15 @@
 //! | containerd | `… start` | finds or starts the daemon of the pod, prints its address; a copy of it is the daemon: the task service; supervises, and nothing else |
 //! | containerd | `… delete` | removes what a dead daemon left behind |
 //! | the daemon | `--helper FD` | makes one container, or runs one more program in it; short-lived and single-threaded |
-//! | `--helper` | `--precompile PID` | compiles one component |
+//! | `--helper` | `--precompile PID` | compiles one component, confined |
+//! | `--helper` | `--unpack PID` | unpacks one archive of files, confined |
 //! | the container | `--app FD FD` | the Spin app itself, inside its container |
 
 mod allocator;
 mod app;
 mod bundle;
 mod cgroup;
+mod confined;
 mod create;
 mod daemon;
 mod exec;
@@ -25,6 +27,7 @@ mod precompile;
 mod shim;
 mod stdio;
 mod sys;
+mod unpack;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some(helper::VERB) => helper::main(&args[1..]),
         Some(app::VERB) => app::main(&args[1..]),
         Some(precompile::VERB) => precompile::main(&args[1..]),
+        Some(unpack::VERB) => unpack::main(&args[1..]),
         _ => shim::main(&args),
     }
 }

@@ -1,68 +1,49 @@
-//! Compiling in a process of its own: it takes hundreds of megabytes and every processor, and the node may kill it without harm.
+//! Compiling in a process of its own, confined ([`crate::confined`]): it takes hundreds of megabytes and every processor, and the node may end it
+//! without harm.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, parent_id};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use spin_runtime::precompile::precompile;
 
 use crate::allocator;
+use crate::confined::{self, Limits};
 use crate::plan::Failure;
 
 /// The argument that asks for this part. Wasm comes in on stdin, code goes out on stdout, a sentence on stderr where there is none.
 pub const VERB: &str = "--precompile";
-/// Of a sentence.
-const LONGEST: u64 = 16 * 1024;
 
-/// Has a child compile these bytes into the file.
-pub fn in_a_child(wasm: &[u8], target: &mut File) -> Result<(), Failure> {
-    let failed = Failure::internal("starting the compiler");
-    let mut child = spawn(wasm, target).map_err(failed)?;
-    let mut sentence = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _garbled = stderr.take(LONGEST).read_to_string(&mut sentence);
-    }
-    let status = child.wait().map_err(Failure::internal("waiting for the compiler"))?;
-    match status.code().and_then(|code| u8::try_from(code).ok()) {
-        Some(0) => Ok(()),
-        Some(code) if !sentence.trim().is_empty() => Err(Failure::new(code, sentence.trim())),
-        _ => Err(Failure::new(Failure::INTERNAL, format!("the compiler ended by itself ({status}); the node may lack memory"))),
-    }
+const LIMITS: Limits = Limits { memory: 4 << 30, processor_seconds: 600, file: 2 << 30 };
+
+/// Has a child compile these bytes; returns a memory file with the code.
+pub fn in_a_child(wasm: &[u8]) -> Result<File, Failure> {
+    let start = || -> io::Result<_> {
+        let mut source = memory_file("wasm")?;
+        source.write_all(wasm)?;
+        source.rewind()?;
+        let code = memory_file("code")?;
+        // Asked here: the child can't look at the limits of its cgroup.
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let env = (allocator::SETTINGS, allocator::settings(threads));
+        Ok((confined::spawn(VERB, (env.0, &env.1), source.into(), code.try_clone()?.into())?, code))
+    };
+    let (child, code) = start().map_err(Failure::internal("starting the compiler"))?;
+    confined::wait(child, "the compiler")?;
+    Ok(code)
 }
 
-fn spawn(wasm: &[u8], target: &File) -> io::Result<std::process::Child> {
-    let mut source = File::from(memfd_create("wasm", MemfdFlags::CLOEXEC)?);
-    source.write_all(wasm)?;
-    source.rewind()?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("containerd-shim-spin-v2").arg(VERB).arg(std::process::id().to_string());
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    command.env_clear().env(allocator::SETTINGS, allocator::settings(threads));
-    command.stdin(source).stdout(target.try_clone()?).stderr(Stdio::piped()).spawn()
+fn memory_file(name: &str) -> io::Result<File> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?.into())
 }
 
-/// The child: compiles, unless its parent ends first.
+/// The child.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let parent = args.first().and_then(|pid| pid.to_str()).and_then(|pid| pid.parse().ok());
-    let _never_fails = set_parent_process_death_signal(Some(Signal::KILL));
-    if parent != Some(parent_id()) {
-        return ExitCode::FAILURE;
-    }
-    // If the node runs out of memory, this is the one to go.
-    let _not_allowed = std::fs::write("/proc/self/oom_score_adj", "1000");
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::from(failure.code)
-        }
-    }
+    confined::main(args, &LIMITS, run)
 }
 
 fn run() -> Result<(), Failure> {

@@ -64,13 +64,18 @@ pub fn unwritable(file: &File) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens a regular file again for reading, so that the result gives no way to write to it.
+/// Opens a regular file again for reading, so that the result gives no way to write to it. A memory file, which is on no mount,
+/// is sealed instead.
 ///
 /// Opening `/proc/PID/fd/N` for writing asks the mount of the open file, whatever the file's mode
 /// and the opener's capabilities, and fails with EROFS here.
 pub fn reopen_read_only(file: &File) -> io::Result<File> {
-    let view = unwritable(file)?;
-    File::open(format!("/proc/self/fd/{}", view.as_raw_fd()))
+    let reopen = |file: BorrowedFd<'_>| File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    match seal(file) {
+        Ok(()) => reopen(file.as_fd()),
+        // A file of a file system.
+        Err(_) => reopen(unwritable(file)?.as_fd()),
+    }
 }
 
 /// Whether the kernel, or the sandbox around it, lacks a system call.
@@ -83,8 +88,13 @@ fn sealed_copy(file: &File) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(memfd_create("copy", flags)?);
     io::copy(&mut File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?, &mut copy)?;
-    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    seal(&copy)?;
     Ok(copy.into())
+}
+
+/// Forbids every change of a memory file.
+fn seal(file: &File) -> io::Result<()> {
+    Ok(fcntl_add_seals(file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?)
 }
 
 /// Makes a mount read-only, and leaves what else it forbids or allows.

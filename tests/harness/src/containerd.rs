@@ -307,6 +307,10 @@ impl Task<'_> {
 impl Drop for Task<'_> {
     fn drop(&mut self) {
         self.containerd.ctr(&["tasks", "kill", "-s", "KILL", &self.id]);
+        if std::thread::panicking() {
+            // The task may still be in the making, and not be killed then.
+            let _ended_already = self.ctr.kill();
+        }
         let _ended = self.ctr.wait();
         self.containerd.ctr(&["containers", "rm", &self.id]);
     }

@@ -45,7 +45,8 @@ impl Cgroup {
         }
     }
 
-    fn enter(&self) -> io::Result<()> {
+    /// Moves this process, which must have one thread, into it.
+    pub fn enter(&self) -> io::Result<()> {
         // Before Linux 5.7 version 2 has no way without the wait.
         let file = if self.is_unified() { "cgroup.procs" } else { "tasks" };
         self.each(false).iter().try_for_each(|dir| fs::write(dir.join(file), "0"))?;

@@ -1,20 +1,34 @@
 //! The trees of files that components see, kept on the node by their content and shared by its pods.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps, UTIME_NOW, flock, futimens, openat};
 use spin_oci::{FileTree, OciError};
-use spin_runtime::cache::last_used;
+use spin_runtime::cache::{Bounds, room_in, unused};
 
 use crate::sys;
+use crate::unpack::InAChild;
+
+/// What all trees of the node may take.
+const BOUNDS: Bounds = Bounds { bytes: 16 << 30, files: 2_000_000, age: super::prepare::MAX_AGE };
+/// What an image may add to it.
+const MAX_IMAGE_BYTES: u64 = 4 << 30;
+const MAX_IMAGE_FILES: u64 = 200_000;
+/// The end of the name of a tree that is being removed, and the beginning of that of one that is being made.
+const GONE: &str = "gone";
+const STAGING: &str = ".tree-";
 
 /// Trees by key, below one directory.
-pub struct Trees(PathBuf);
+pub struct Trees {
+    dir: PathBuf,
+    /// What the current image may still add.
+    bytes_left: u64,
+    files_left: u64,
+}
 
 /// A tree in use.
 pub struct InUse {
@@ -30,6 +44,9 @@ pub enum TreeError {
     /// Its content.
     #[error(transparent)]
     Content(#[from] OciError),
+    /// More than [`MAX_IMAGE_FILES`].
+    #[error("the components of the image have more than {MAX_IMAGE_FILES} files together")]
+    ManyFiles,
     /// The node.
     #[error("{path}: {source}")]
     Node {
@@ -41,39 +58,74 @@ pub enum TreeError {
 }
 
 impl Trees {
-    /// The trees below this directory.
+    /// The trees below this directory, for one image.
     pub fn at(dir: PathBuf) -> Self {
-        Self(dir)
+        Self { dir, bytes_left: MAX_IMAGE_BYTES, files_left: MAX_IMAGE_FILES }
     }
 
     /// Makes the tree if it is not there, and keeps it from being pruned.
-    pub fn take(&self, tree: &FileTree) -> Result<InUse, TreeError> {
-        let path = self.0.join(tree.key());
+    pub fn take(&mut self, tree: &FileTree) -> Result<InUse, TreeError> {
+        let path = self.dir.join(tree.key());
         loop {
-            tree.materialise(&path)?;
+            if !path.exists() {
+                self.make(tree, &path)?;
+            }
             if let Some(in_use) = hold(&path).map_err(|source| TreeError::Node { path: path.clone(), source })? {
                 return Ok(in_use);
             }
         }
     }
 
-    /// Removes the trees that nobody has used for so long, and nobody uses.
-    pub fn prune(&self, max_age: Duration) {
-        for path in unused(&self.0, max_age) {
-            // Another pruner, or a pod that has just come: then it stays.
-            let _still_there = remove(&path);
-        }
+    fn make(&mut self, tree: &FileTree, path: &Path) -> Result<(), TreeError> {
+        let node = |source| TreeError::Node { path: self.dir.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(node)?;
+        let files = tree.files().count() as u64;
+        self.files_left = self.files_left.checked_sub(files).ok_or(TreeError::ManyFiles)?;
+        let missing = MAX_IMAGE_BYTES.saturating_sub(room_in(&self.dir).map_err(node)?);
+        prune(&self.dir, &BOUNDS, missing);
+        let room = self.bytes_left.min(room_in(&self.dir).map_err(node)?);
+        self.bytes_left -= tree.materialise(path, &InAChild, room)?;
+        Ok(())
+    }
+
+    /// Removes what exceeds the bounds of the node's cache, and what killed processes left.
+    pub fn prune(&self) {
+        prune(&self.dir, &BOUNDS, 0);
     }
 }
 
-/// What in a directory was neither written nor read for longer.
-pub fn unused(dir: &Path, max_age: Duration) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(move |path| {
-        // What is gone already, or of a time to come, stays.
-        let used = fs::metadata(path).and_then(|metadata| last_used(&metadata)).ok();
-        used.and_then(|used| SystemTime::now().duration_since(used).ok()).is_some_and(|age| age > max_age)
-    })
+/// Removes what killed processes left, and the longest unused trees until the rest is within the bounds, with place for what an image may add, and
+/// so many bytes are free that were `missing` on the disk.
+fn prune(dir: &Path, bounds: &Bounds, missing: u64) {
+    let mut trees = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let Ok(metadata) = entry.metadata() else { continue };
+        if name.starts_with(STAGING) || path.extension().is_some_and(|end| end == GONE) {
+            let _in_use = lock_exclusively(&path).and_then(|_lock| fs::remove_dir_all(&path));
+        } else {
+            let (bytes, files) = size(&path);
+            trees.push((unused(&metadata), bytes, files, path));
+        }
+    }
+    let used = trees.iter().map(|(_, bytes, ..)| *bytes).sum::<u64>();
+    let bytes = bounds.bytes.saturating_sub(MAX_IMAGE_BYTES).min(used.saturating_sub(missing));
+    let bounds = Bounds { bytes, files: bounds.files.saturating_sub(MAX_IMAGE_FILES), age: bounds.age };
+    for path in bounds.exceeded_by(trees) {
+        // Another process prunes it, or a pod that has just come uses it: then it stays.
+        let _stays = remove(&path);
+    }
+}
+
+/// Bytes and files of a tree.
+fn size(path: &Path) -> (u64, u64) {
+    let (mut bytes, mut files) = (0, 0);
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        let below = if metadata.is_dir() { size(&entry.path()) } else { (metadata.len(), 0) };
+        (bytes, files) = (bytes + below.0, files + below.1 + 1);
+    }
+    (bytes, files)
 }
 
 /// Opens the tree and locks it against pruning; `None` if it was pruned in between.
@@ -99,12 +151,18 @@ fn hold(path: &Path) -> io::Result<Option<InUse>> {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    let dir = File::open(path)?;
-    flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-    // A name that no key has: whoever looks for the tree from now on makes a new one.
-    let gone = path.with_extension("gone");
+    let _lock = lock_exclusively(path)?;
+    // A name that no key has: a process that looks for the tree from now on makes a new one.
+    let gone = path.with_extension(GONE);
     fs::rename(path, &gone)?;
     fs::remove_dir_all(&gone)
+}
+
+/// Fails where a process uses the directory.
+fn lock_exclusively(path: &Path) -> io::Result<File> {
+    let dir = File::open(path)?;
+    flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(dir)
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -118,6 +176,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn tree(dir: &tempfile::TempDir, name: &str) -> PathBuf {
@@ -127,25 +187,46 @@ mod tests {
         path
     }
 
+    const EVERYTHING: Bounds = Bounds { bytes: u64::MAX, files: u64::MAX, age: Duration::MAX };
+
     #[test]
     fn a_tree_in_use_stays_and_goes_when_its_last_user_has() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = tree(&dir, "key");
-        let trees = Trees::at(dir.path().to_owned());
         let in_use = File::open(&path).expect("opened");
         flock(&in_use, FlockOperation::LockShared).expect("locked");
-        trees.prune(Duration::ZERO);
+        let nothing = Bounds { bytes: 0, files: 0, age: Duration::ZERO };
+        prune(dir.path(), &nothing, 0);
         assert!(path.join("index.html").exists());
         drop(in_use);
-        trees.prune(Duration::ZERO);
+        prune(dir.path(), &nothing, 0);
         assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 0);
     }
 
     #[test]
-    fn a_tree_used_lately_stays() {
+    fn trees_are_removed_until_the_rest_is_within_the_bounds() {
+        let left = |bounds: &Bounds, missing| {
+            let dir = tempfile::tempdir().expect("a directory");
+            for name in ["one", "two", "three"] {
+                tree(&dir, name);
+            }
+            prune(dir.path(), bounds, missing);
+            fs::read_dir(dir.path()).expect("read").count()
+        };
+        assert_eq!(left(&EVERYTHING, 0), 3);
+        assert_eq!(left(&Bounds { bytes: MAX_IMAGE_BYTES + 10, ..EVERYTHING }, 0), 2);
+        assert_eq!(left(&Bounds { files: MAX_IMAGE_FILES + 1, ..EVERYTHING }, 0), 1);
+        assert_eq!(left(&EVERYTHING, 1), 2);
+        assert_eq!(left(&EVERYTHING, 1 << 40), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_a_tree_being_made_stays() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = tree(&dir, "key");
-        Trees::at(dir.path().to_owned()).prune(Duration::from_secs(3600));
-        assert!(path.exists());
+        let (left, gone, making) = (tree(&dir, ".tree-left"), tree(&dir, "key.gone"), tree(&dir, ".tree-making"));
+        let lock = File::open(&making).expect("opened");
+        flock(&lock, FlockOperation::LockShared).expect("locked");
+        prune(dir.path(), &EVERYTHING, 0);
+        assert_eq!([left.exists(), gone.exists(), making.exists()], [false, false, true]);
     }
 }

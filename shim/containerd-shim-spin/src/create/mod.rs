@@ -101,9 +101,15 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
     released.context("executing the app")?;
     finish.run(pid, bundle).context("the container's mounts")?;
     link.send(&Report::Created { pid, workload, cgroup, hooks: later_hooks });
+    let is_app = execution.is_some();
     if let Some(execution) = execution {
         sys::give_way();
         execution.wait();
+    }
+    if is_app {
+        // A process that reads what the container writes waits for the end of all its streams.
+        (0..3).for_each(|stream| drop(sys::inherited_fd(stream)));
+        let _next_time = prepare::prune_cache();
     }
     Ok(())
 }

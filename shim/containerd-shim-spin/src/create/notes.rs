@@ -4,11 +4,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use spin_oci::Digest;
-
-use super::files::unused;
+use spin_runtime::cache::{Bounds, unused};
 
 /// The notes in one directory, which must be below one that nobody but this user can write.
 pub struct Notes(PathBuf);
@@ -35,9 +33,11 @@ impl Notes {
         Ok(())
     }
 
-    /// Removes the notes that nobody has used for longer.
-    pub fn prune(&self, max_age: Duration) {
-        for note in unused(&self.0, max_age) {
+    /// Removes the notes that exceed the bounds.
+    pub fn prune(&self, bounds: &Bounds) {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let notes = entries.filter_map(|entry| entry.metadata().ok().map(|about| (unused(&about), about.len(), 1, entry.path())));
+        for note in bounds.exceeded_by(notes.collect()) {
             let _gone_already = fs::remove_file(note);
         }
     }
@@ -50,7 +50,7 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use std::fs::FileTimes;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -65,14 +65,18 @@ mod tests {
         assert_eq!(notes.read(&Digest::of(b"that"), 10), None);
     }
 
+    fn of_age(age: Duration) -> Bounds {
+        Bounds { bytes: u64::MAX, files: u64::MAX, age }
+    }
+
     #[test]
     fn old_notes_are_forgotten() {
         let dir = tempfile::tempdir().expect("a directory");
         let (notes, about) = (Notes::at(dir.path().to_owned()), Digest::of(b"this"));
         notes.write(&about, b"noted").expect("written");
-        notes.prune(Duration::from_secs(3600));
+        notes.prune(&of_age(Duration::from_secs(3600)));
         assert!(notes.read(&about, 10).is_some());
-        notes.prune(Duration::ZERO);
+        notes.prune(&of_age(Duration::ZERO));
         assert_eq!(notes.read(&about, 10), None);
     }
 
@@ -85,7 +89,7 @@ mod tests {
         let used = |accessed| {
             let file = File::open(notes.path(&about)).expect("the note");
             file.set_times(FileTimes::new().set_accessed(accessed).set_modified(now - 3 * hour)).expect("times");
-            notes.prune(2 * hour);
+            notes.prune(&of_age(2 * hour));
             notes.path(&about).exists()
         };
         assert!(used(now - hour), "written long ago, and used since");

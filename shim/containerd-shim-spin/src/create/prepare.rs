@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use anyhow::{Result, bail};
 use oci_spec::runtime::Spec;
 use spin_app::retain;
 use spin_oci::{Files, LoadedApp, Wasm};
-use spin_runtime::cache::{Cache, FindError};
+use spin_runtime::cache::{Bounds, Cache, CacheError, FindError, unused};
 
 use super::classify::Command;
 use super::content::ContentStore;
@@ -26,9 +27,13 @@ use crate::{precompile, sys};
 
 /// Everything of ours on the node that outlives a pod.
 const NODE_CACHE: &str = "/var/cache/containerd-shim-spin";
-/// How long it keeps what nobody uses, and how many bytes of code at most.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
-const MOST_CODE: u64 = 8 << 30;
+/// How long it keeps what nobody uses.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What it keeps of code, and of small notes of each kind; of files, see [`Trees`].
+const CODE_BOUNDS: Bounds = Bounds { bytes: 8 << 30, files: 20_000, age: MAX_AGE };
+const NOTE_BOUNDS: Bounds = Bounds { bytes: 256 << 20, files: 50_000, age: MAX_AGE };
+/// How often the bounds are enforced at most: whatever has to be kept is looked at.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// A comma-separated list: run these components and leave the others.
 const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
 
@@ -87,7 +92,6 @@ fn prepared(outcome: Outcome, descriptors: Vec<OwnedFd>, spec: &Spec) -> Prepare
 }
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> std::result::Result<Run, Failure> {
-    let cache = open_cache()?;
     let LoadedApp { mut app, mut components, mut files } = match &source {
         Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &Snapshot::new(digests(), mounts)),
         Source::Artifact { manifest, store } => spin_oci::load_artifact(manifest, std::sync::Arc::new(store.clone())),
@@ -97,8 +101,8 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         let ids: Vec<&str> = retain::component_ids(list).collect();
         retain::retain_components(&mut app, &ids).map_err(|error| Failure::new(Failure::CONFIGURATION, error))?;
     }
-    let trees = Trees::at(Path::new(NODE_CACHE).join("files"));
-    let mut compiled = false;
+    let cache = open_cache()?;
+    let mut trees = trees();
     let mut keep = |fd: OwnedFd| -> usize {
         descriptors.push(fd);
         descriptors.len() - 1
@@ -110,7 +114,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         let id = &component.id;
         let missing = || Failure::new(Failure::INTERNAL, format!("component {id:?} was not loaded"));
         let wasm = components.remove(id).ok_or_else(missing)?;
-        let file = precompiled(&cache, id, &wasm, &mut compiled)?;
+        let file = precompiled(cache.as_ref(), id, &wasm)?;
         // The app's process never has the file as the node has it: other pods execute it too.
         let file = sys::reopen_read_only(&file).map_err(Failure::internal("opening precompiled code"))?;
         code.insert(id.clone(), keep(file.into()));
@@ -126,22 +130,41 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         };
         directories.insert(id.clone(), keep(directory));
     }
-    if compiled {
-        // Something is new on this node, so something may be old.
-        trees.prune(KEPT);
-        digests().prune(KEPT);
-        blobs().prune(KEPT);
-        let _next_time = cache.prune(MOST_CODE, KEPT);
-    }
     let (memory_limit, cpus) = limits(spec);
     Ok(Run { app, code, files: directories, memory_limit, cpus })
 }
 
-/// The cache, whose directories may not be there on a node whose system is nothing but k3s.
-fn open_cache() -> std::result::Result<Cache, Failure> {
+/// Enforces the bounds of the node's cache, unless that was done lately.
+pub fn prune_cache() -> io::Result<()> {
+    let stamp = Path::new(NODE_CACHE).join("pruned");
+    match fs::metadata(&stamp) {
+        Ok(about) if unused(&about) < PRUNE_INTERVAL => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::write(&stamp, "")?,
+    }
+    trees().prune();
+    digests().prune(&NOTE_BOUNDS);
+    blobs().prune(&NOTE_BOUNDS);
+    Cache::open(Path::new(NODE_CACHE)).and_then(|cache| cache.prune(&CODE_BOUNDS)).map(|_freed| ()).map_err(io::Error::other)
+}
+
+/// The cache, whose directories may not be there on a node whose system is nothing but k3s. `None` where the disk is full or read-only.
+fn open_cache() -> std::result::Result<Option<Cache>, Failure> {
     let dir = PathBuf::from(NODE_CACHE);
-    dir.parent().map_or(Ok(()), fs::create_dir_all).map_err(Failure::internal("making the node's cache"))?;
-    Cache::open(&dir).map_err(|error| Failure::new(Failure::INTERNAL, error))
+    // A failure is reported by what follows.
+    let _is_there = dir.parent().map(fs::create_dir_all);
+    match Cache::open(&dir) {
+        Ok(cache) => Ok(Some(cache)),
+        Err(error @ CacheError::Io { .. }) => {
+            log::warn!("precompiled code can't be kept for the next start: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::new(Failure::INTERNAL, error)),
+    }
+}
+
+fn trees() -> Trees {
+    Trees::at(Path::new(NODE_CACHE).join("files"))
 }
 
 /// The digests of plain images' components.
@@ -154,13 +177,16 @@ fn blobs() -> Notes {
     Notes::at(Path::new(NODE_CACHE).join("blobs"))
 }
 
-fn precompiled(cache: &Cache, id: &str, wasm: &Wasm, compiled: &mut bool) -> std::result::Result<File, Failure> {
-    let found = cache.find_or(wasm.digest.as_str(), |target| {
+fn precompiled(cache: Option<&Cache>, id: &str, wasm: &Wasm) -> std::result::Result<File, Failure> {
+    let compile = || {
         let bytes =
             wasm.read().map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
-        *compiled = true;
-        precompile::in_a_child(&bytes, target)
-    });
+        precompile::in_a_child(&bytes)
+    };
+    let found = match cache {
+        Some(cache) => cache.find_or(wasm.digest.as_str(), compile),
+        None => compile().map_err(FindError::Compile),
+    };
     found.map_err(|error| match error {
         FindError::Cache(error) => Failure::new(Failure::INTERNAL, error),
         FindError::Compile(failure) => Failure::new(failure.code, format!("component {id:?}: {}", failure.message)),
