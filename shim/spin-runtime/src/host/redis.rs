@@ -1,4 +1,5 @@
-//! Redis: one connection for each address, shared by all instances, made anew when it is lost.
+//! Redis: one connection for each address, shared by all instances, made anew when it is lost; and one for each guest's connection that executes
+//! commands of its choice.
 
 mod interface;
 mod values;
@@ -7,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{AsyncCommands, Client, RedisError};
-use tokio::sync::OnceCell;
+use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use ::redis::{AsyncCommands, AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, Value};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
 
 use super::HostState;
@@ -20,16 +21,25 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A connection nobody used for so long is tried before it is handed out: its server may have gone and come back, and the command that finds that out
 /// is lost, because nobody can say whether it was executed.
 const TRUSTED: Duration = Duration::from_millis(10);
-/// Addresses the app may be connected to at once; templates and user input can make any number of them.
-const MAX_ADDRESSES: usize = 256;
+/// Shared connections that are kept; templates and user input can make any number of addresses.
+const MAX_SHARED_CONNECTIONS: usize = 256;
+/// Guests' own connections at once.
+const MAX_OWN_CONNECTIONS: usize = 256;
 
-/// A connection; clones share it, and their commands are sent without waiting for each other's answers.
+/// A shared connection; clones share it, and their commands are sent without waiting for each other's answers.
 pub(crate) type Connection = ConnectionManager;
 
 /// All servers the app talks to.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Servers {
     connections: Arc<Mutex<HashMap<String, Arc<Server>>>>,
+    own: Arc<Semaphore>,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { connections: Arc::default(), own: Arc::new(Semaphore::new(MAX_OWN_CONNECTIONS)) }
+    }
 }
 
 /// The connection to one server, once there is one, and when it was last handed out.
@@ -44,7 +54,7 @@ struct Server {
 pub(crate) enum ConnectError {
     #[error("this is not a Redis address")]
     InvalidAddress,
-    #[error("too many addresses are connected to")]
+    #[error("there are too many connections")]
     TooMany,
     #[error("can't connect: {0}")]
     Failed(RedisError),
@@ -53,7 +63,7 @@ pub(crate) enum ConnectError {
 impl Servers {
     /// The connection to the address, made if it is not there.
     pub(crate) async fn connection(&self, address: &str) -> Result<Connection, ConnectError> {
-        let server = self.server(address)?;
+        let server = self.server(address);
         let connect = || async {
             let client = Client::open(address).map_err(|_| ConnectError::InvalidAddress)?;
             let config = ConnectionManagerConfig::new()
@@ -70,19 +80,27 @@ impl Servers {
         Ok(connection)
     }
 
-    fn server(&self, address: &str) -> Result<Arc<Server>, ConnectError> {
+    /// A connection of one guest's own. It is not made anew when it is lost, because the server forgets what commands have set.
+    async fn own_connection(&self, address: &str) -> Result<OwnConnection, ConnectError> {
+        let permit = self.own.clone().try_acquire_owned().map_err(|_| ConnectError::TooMany)?;
+        let client = Client::open(address).map_err(|_| ConnectError::InvalidAddress)?;
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+        Ok(OwnConnection { connection: connected.map_err(ConnectError::Failed)?, _permit: permit })
+    }
+
+    fn server(&self, address: &str) -> Arc<Server> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = connections.get(address) {
-            return Ok(server.clone());
+            return server.clone();
         }
-        if connections.len() >= MAX_ADDRESSES {
-            // Those never connected to, and nobody is at it.
-            connections.retain(|_, server| server.connection.initialized() || Arc::strong_count(server) > 1);
+        if connections.len() >= MAX_SHARED_CONNECTIONS {
+            // A command that is under way has its own clone of the connection.
+            let longest_unused =
+                connections.iter().min_by_key(|(_, server)| server.last_used()).map(|(address, _)| address.clone());
+            longest_unused.map(|address| connections.remove(&address));
         }
-        if connections.len() >= MAX_ADDRESSES {
-            return Err(ConnectError::TooMany);
-        }
-        Ok(connections.entry(address.to_owned()).or_default().clone())
+        connections.entry(address.to_owned()).or_default().clone()
     }
 }
 
@@ -92,6 +110,10 @@ impl Server {
         let now = Instant::now();
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
         used.map_or(Duration::ZERO, |used| now - used)
+    }
+
+    fn last_used(&self) -> Option<Instant> {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,4 +143,67 @@ mod bindings {
 #[derive(Clone)]
 pub struct Opened {
     address: Arc<str>,
+    /// There from the first command of the guest's choice on: such a command may change the connection's state (`SELECT`, `MULTI`), or
+    /// keep it waiting (`BLPOP`), which must not reach others.
+    own: Arc<OnceCell<OwnConnection>>,
+}
+
+struct OwnConnection {
+    connection: MultiplexedConnection,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The connection that a command is sent over.
+enum Route {
+    Shared(Connection),
+    Own(MultiplexedConnection),
+}
+
+impl Route {
+    fn inner(&self) -> &dyn ConnectionLike {
+        match self {
+            Self::Shared(connection) => connection,
+            Self::Own(connection) => connection,
+        }
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn ConnectionLike {
+        match self {
+            Self::Shared(connection) => connection,
+            Self::Own(connection) => connection,
+        }
+    }
+}
+
+impl ConnectionLike for Route {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.inner_mut().req_packed_command(command)
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        self.inner_mut().req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.inner().get_db()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_unused_connection_gives_way_to_a_new_one() {
+        let servers = Servers::default();
+        for number in 0..MAX_SHARED_CONNECTIONS {
+            servers.server(&format!("redis://127.0.0.1:{number}")).unused();
+        }
+        servers.server("redis://127.0.0.1:0").unused();
+        let new = servers.server("redis://new");
+        let addresses = servers.connections.lock().unwrap();
+        assert_eq!(addresses.len(), MAX_SHARED_CONNECTIONS);
+        assert!(Arc::ptr_eq(&addresses["redis://new"], &new));
+        assert!(addresses.contains_key("redis://127.0.0.1:0") && !addresses.contains_key("redis://127.0.0.1:1"));
+    }
 }

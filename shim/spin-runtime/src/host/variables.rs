@@ -32,7 +32,8 @@ impl Variables {
         for (name, variable) in &app.variables {
             let given = providers.iter().find_map(|provider| provider.get(name, &env));
             // The bare name is a convenience of Kubernetes manifests: `REDIS_ADDRESS` for `redis_address`.
-            let given = given.or_else(|| env(&env_name(PREFIX, name))).or_else(|| env(&name.to_uppercase()));
+            let bare = || bare_name(name).filter(|name| !is_of_a_service(name, &env)).and_then(|name| env(&name));
+            let given = given.or_else(|| env(&env_name(PREFIX, name))).or_else(bare);
             match given.or_else(|| variable.default.clone()) {
                 Some(value) => values.insert(name.clone(), value),
                 None => return Err(RuntimeError::MissingVariable(name.clone(), env_name(PREFIX, name))),
@@ -54,6 +55,24 @@ impl Variables {
         let templates = spin_app::variables::templates(component)?;
         templates.into_iter().map(|(name, template)| Ok((name, self.fill(&template)?))).collect()
     }
+}
+
+/// The bare name of a variable; `None` where every container has a value of that name.
+fn bare_name(name: &str) -> Option<String> {
+    const OF_EVERY_CONTAINER: [&str; 5] = ["HOME", "HOSTNAME", "PATH", "PWD", "TERM"];
+    Some(name.to_uppercase()).filter(|name| !OF_EVERY_CONTAINER.contains(&name.as_str()))
+}
+
+/// Whether the value comes from a Service of the pod's namespace rather than from the pod's author: the kubelet adds `REDIS_SERVICE_HOST`,
+/// `REDIS_SERVICE_PORT`, `REDIS_PORT=tcp://10.0.0.1:6379` and more for a Service `redis`.
+fn is_of_a_service(name: &str, env: &impl Fn(&str) -> Option<String>) -> bool {
+    let belongs_to = |end: &str| {
+        let service = name.find(end).map(|at| &name[..at]);
+        service.is_some_and(|service| env(&format!("{service}_SERVICE_HOST")).is_some())
+    };
+    let is_address =
+        || env(name).is_some_and(|value| ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme)));
+    belongs_to("_SERVICE_HOST") || belongs_to("_SERVICE_PORT") || belongs_to("_PORT_") || (belongs_to("_PORT") && is_address())
 }
 
 /// `SPIN_VARIABLE_<NAME>`, or with another prefix.
@@ -160,6 +179,28 @@ mod tests {
         let env = env(&[("SPIN_VARIABLE_A", "env"), ("SPIN_VARIABLE_B", "env"), ("D", "bare")]);
         let values = Variables::resolve(&app, &providers, &env).unwrap().values;
         assert_eq!(values.into_values().collect::<Vec<_>>(), ["provider", "env", "default", "bare"]);
+    }
+
+    #[test]
+    fn what_a_service_or_every_container_sets_is_no_value() {
+        let names = ["redis_port", "redis_service_host", "redis_port_6379_tcp_addr", "hostname", "path", "cache_port", "db_port"];
+        let app = app(&names.map(|name| (name, Some("default"))));
+        let env = env(&[
+            ("REDIS_SERVICE_HOST", "10.43.7.1"),
+            ("REDIS_SERVICE_PORT", "6379"),
+            ("REDIS_PORT", "tcp://10.43.7.1:6379"),
+            ("REDIS_PORT_6379_TCP_ADDR", "10.43.7.1"),
+            ("HOSTNAME", "pod"),
+            ("PATH", "/bin"),
+            ("CACHE_PORT", "6380"),
+            // The author's own value counts, although there is a Service of that name.
+            ("DB_SERVICE_HOST", "10.43.7.2"),
+            ("DB_PORT", "5432"),
+        ]);
+        let values = Variables::resolve(&app, &[], &env).unwrap().values;
+        let given: Vec<_> =
+            values.iter().filter(|(_, value)| *value != "default").map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(given, [("cache_port", "6380"), ("db_port", "5432")]);
     }
 
     #[test]

@@ -57,7 +57,16 @@ async fn the_first_command_after_a_restart_of_the_server_is_not_lost() {
 #[tokio::test]
 async fn what_is_no_address_is_an_error() {
     let http = App::new("outbound").allow("*://*:*").http().await;
-    for address in ["", "nonsense", "redis://", "http://127.0.0.1"] {
+    for address in ["", "nonsense", "redis://", "http://127.0.0.1", "redis+unix://localhost/run/x.sock"] {
         assert_eq!(http.ask("POST", &format!("/redis?{address}"), "x").await.status, 502, "{address}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_changes_the_connection_changes_no_other_one() {
+    let redis = Redis::start();
+    let http = App::new("outbound").allow("redis://127.0.0.1:*").http().await;
+    assert_eq!(http.ask("POST", &format!("/redis/select?{}", redis.address()), "x").await.status, 200);
+    assert_eq!(redis.cli(&["-n", "0", "keys", "*"]), "other");
+    assert_eq!(redis.cli(&["-n", "5", "keys", "*"]), "selected");
 }

@@ -1,8 +1,8 @@
 //! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
-//! `/redis?redis://host:port` and `/tcp?1.2.3.4:80`; the last two send the request's body.
+//! `/redis?redis://host:port`, `/redis/select?redis://host:port` and `/tcp?1.2.3.4:80`; the last two send the request's body.
 //! `/fetch/host/path` is for clients that write queries anew.
 use spin_sdk::http::{Request, Response, send};
-use spin_sdk::{http_component, redis::Connection};
+use spin_sdk::{http_component, redis::{Connection, RedisParameter}};
 
 mod tcp;
 
@@ -13,6 +13,7 @@ async fn outbound(request: Request) -> Response {
         "/fetch" => fetch(target).await,
         path if path.starts_with("/fetch/") => fetch(&path.replacen("/fetch/", "http://", 1)).await,
         "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
+        "/redis/select" => select_and_set(target, body).map(|()| Response::new(200, "")),
         "/tcp" => tcp::talk(target, body).map(|answer| Response::new(200, answer)),
         _ => Err("no such way out".to_owned()),
     };
@@ -28,4 +29,13 @@ fn set_and_get(address: &str, value: &[u8]) -> Result<Vec<u8>, String> {
     redis.set("outbound", value).map_err(|e| format!("{e:?}"))?;
     let value = redis.get("outbound").map_err(|e| format!("{e:?}"))?;
     value.ok_or_else(|| "nothing stored".to_owned())
+}
+
+/// Selects database 5 by one connection, where it sets a key, and sets another one by a second connection.
+fn select_and_set(address: &str, value: &[u8]) -> Result<(), String> {
+    let open = || Connection::open(address).map_err(|e| format!("{e:?}"));
+    let (selecting, other) = (open()?, open()?);
+    selecting.execute("SELECT", &[RedisParameter::Int64(5)]).map_err(|e| format!("{e:?}"))?;
+    selecting.set("selected", value).map_err(|e| format!("{e:?}"))?;
+    other.set("other", value).map_err(|e| format!("{e:?}"))
 }

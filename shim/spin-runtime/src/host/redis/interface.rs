@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{AsyncCommands, Value};
+use redis::{AsyncCommands, ConnectionAddr, Value};
 use spin_app::outbound::OutboundUrl;
 use wasmtime::component::{Accessor, Linker, Resource};
 
@@ -10,7 +10,7 @@ use super::super::{Guest, HostState, Spin};
 use super::bindings::fermyon::spin2_0_0::redis as v2;
 use super::bindings::spin::redis::redis as v3;
 use super::values::{Failure, Item, Parameter, command, items};
-use super::{ConnectError, Connection, Opened};
+use super::{ConnectError, Opened, Route};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     v2::add_to_linker::<_, Spin>(linker, |state| state)
@@ -32,31 +32,53 @@ impl From<ConnectError> for Failure {
 
 impl HostState {
     fn open_connection(&mut self, address: &str) -> Result<Resource<Opened>, Failure> {
-        let url = OutboundUrl::parse(address, "redis").map_err(|_| Failure::InvalidAddress)?;
-        redis::Client::open(address).map_err(|_| Failure::InvalidAddress)?;
-        // TLS is a property of the connection, not of the address that is allowed.
-        let url = if url.scheme == "rediss" { OutboundUrl { scheme: "redis".to_owned(), ..url } } else { url };
+        let url = checked_address(address).ok_or(Failure::InvalidAddress)?;
         if !self.guest.may_connect(&url) {
             return Err(Failure::InvalidAddress);
         }
-        self.table.push(Opened { address: address.into() }).map_err(|_| Failure::TooManyConnections)
+        self.table.push(Opened { address: address.into(), own: Arc::default() }).map_err(|_| Failure::TooManyConnections)
     }
 
     /// What is needed to ask the connection's server, apart from the store.
     fn server(&self, connection: &Resource<Opened>) -> wasmtime::Result<Server> {
-        Ok(Server { guest: self.guest.clone(), address: self.table.get(connection)?.address.clone() })
+        Ok(Server { guest: self.guest.clone(), opened: self.table.get(connection)?.clone() })
     }
 }
+
+/// The address as the allow-list looks at it. `None` unless it leads to a host by Redis' protocol: the client also knows addresses of sockets in the
+/// file system, and must read the same host and port as this.
+fn checked_address(address: &str) -> Option<OutboundUrl> {
+    let url = OutboundUrl::parse(address, "redis").ok()?;
+    let is_redis = ["redis", "rediss", "valkey", "valkeys"].contains(&url.scheme.as_str());
+    let client = redis::Client::open(address).ok()?;
+    let (host, port) = match client.get_connection_info().addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => (host, *port),
+        _ => return None,
+    };
+    let same = host.trim_matches(['[', ']']).eq_ignore_ascii_case(&url.host) && port == url.port.unwrap_or(DEFAULT_PORT);
+    // TLS is a property of the connection, not of the address that is allowed; so is the product's name.
+    (is_redis && same).then(|| OutboundUrl { scheme: "redis".to_owned(), port: Some(port), ..url })
+}
+
+const DEFAULT_PORT: u16 = 6379;
 
 /// The functions themselves.
 struct Server {
     guest: Arc<Guest>,
-    address: Arc<str>,
+    opened: Opened,
 }
 
 impl Server {
-    async fn connection(&self) -> Result<Connection, Failure> {
-        Ok(self.guest.services.redis.connection(&self.address).await?)
+    async fn connection(&self) -> Result<Route, Failure> {
+        match self.opened.own.get() {
+            Some(own) => Ok(Route::Own(own.connection.clone())),
+            None => Ok(Route::Shared(self.guest.services.redis.connection(&self.opened.address).await?)),
+        }
+    }
+
+    async fn own_connection(&self) -> Result<Route, Failure> {
+        let connect = || self.guest.services.redis.own_connection(&self.opened.address);
+        Ok(Route::Own(self.opened.own.get_or_try_init(connect).await?.connection.clone()))
     }
 
     async fn publish(&self, channel: String, payload: Vec<u8>) -> Result<(), Failure> {
@@ -102,7 +124,7 @@ impl Server {
 
     async fn execute(&self, name: String, parameters: Vec<Parameter>) -> Result<Vec<Item>, Failure> {
         let command = command(&name, parameters);
-        items(command.query_async::<Value>(&mut self.connection().await?).await?)
+        items(command.query_async::<Value>(&mut self.own_connection().await?).await?)
     }
 }
 
@@ -264,5 +286,34 @@ impl v3::HostConnectionWithStore<HostState> for Spin {
         let arguments = arguments.into_iter().map(Into::into).collect();
         let items = server(state, &this)?.execute(command, arguments).await;
         Ok(items.map(|items| items.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leads_to_a_host_by_redis_protocol() {
+        for (address, host, port) in [
+            ("redis://cache", "cache", 6379),
+            ("redis://user:secret@cache:1234/2?protocol=resp3", "cache", 1234),
+            ("rediss://cache:1", "cache", 1),
+            ("redis://[::1]:1", "::1", 1),
+            ("valkey://cache", "cache", 6379),
+        ] {
+            let url = checked_address(address).unwrap_or_else(|| panic!("{address}"));
+            assert_eq!((url.scheme.as_str(), url.host.as_str(), url.port), ("redis", host, Some(port)), "{address}");
+        }
+        for address in [
+            "redis+unix://localhost/run/docker.sock",
+            "redis+unix:///run/x.sock",
+            "unix:///run/x.sock",
+            "http://cache",
+            "",
+            "redis://",
+        ] {
+            assert!(checked_address(address).is_none(), "{address}");
+        }
     }
 }
