@@ -12,6 +12,7 @@ async fn outbound(request: Request) -> impl IntoResponse {
     let body = body.bytes().await.unwrap_or_default();
     let answer = match head.uri.path() {
         "/fetch" => fetch(target).await,
+        "/again" => fetch("http://self/again").await,
         "/redis" => set_and_get(target, body).await.map(ok),
         "/tcp" => tcp::talk(target, body.into()).await.map(ok),
         _ => Err("no such way out".to_owned()),

@@ -1,6 +1,6 @@
 //! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
-//! `/redis?redis://host:port`, `/redis/select?redis://host:port` and `/tcp?1.2.3.4:80`; the last two send the request's body.
-//! `/fetch/host/path` is for clients that write queries anew.
+//! `/redis?redis://host:port`, `/redis/select?redis://host:port` and `/tcp?1.2.3.4:80`; the last three send the
+//! request's body. `/fetch/host/path` is for clients that write queries anew. `/again` asks the app itself for `/again`.
 use spin_sdk::http::{Request, Response, send};
 use spin_sdk::{http_component, redis::{Connection, RedisParameter}};
 
@@ -11,6 +11,7 @@ async fn outbound(request: Request) -> Response {
     let (target, body) = (request.query(), request.body());
     let answer = match request.path() {
         "/fetch" => fetch(target).await,
+        "/again" => fetch("http://self/again").await,
         path if path.starts_with("/fetch/") => fetch(&path.replacen("/fetch/", "http://", 1)).await,
         "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
         "/redis/select" => select_and_set(target, body).map(|()| Response::new(200, "")),
