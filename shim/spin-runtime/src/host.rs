@@ -21,7 +21,7 @@ pub(crate) mod network;
 pub(crate) mod outbound_http;
 pub(crate) mod redis;
 mod state;
-pub(crate) mod stdio;
+mod stdio;
 pub(crate) mod variables;
 mod wasi;
 mod wasi_2023;

@@ -14,6 +14,7 @@ mod instance;
 mod internal;
 mod limits;
 mod message;
+pub mod output;
 pub mod precompile;
 mod report;
 mod runtime;

@@ -3,7 +3,7 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-pub(crate) use crate::host::stdio::say;
+pub(crate) use crate::output::say;
 
 /// Lines of a trap's backtrace that are shown, a title among them; the innermost frames tell what happened.
 const LINES: usize = 13;

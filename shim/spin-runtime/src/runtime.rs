@@ -15,10 +15,10 @@ use wasmtime::component::InstancePre;
 use crate::config::RuntimeConfig;
 use crate::engine::{self, Abi};
 use crate::host::key_value::{self, Stores};
-use crate::host::stdio::Stdio;
 use crate::host::variables::Variables;
 use crate::host::{Guest, HostState, Linker, Services, outbound_http, redis};
 use crate::instance::Instances;
+use crate::output::Stdio;
 use crate::ticker::Ticker;
 use crate::tier::Tier;
 use crate::{Component, EngineSettings, InternalHandler, RuntimeError, precompile};
@@ -49,6 +49,8 @@ pub struct Inputs {
     pub env: Vec<(String, String)>,
     /// The engine's sizes.
     pub engine: EngineSettings,
+    /// Where guests' output goes; none: to the process's stdout and stderr.
+    pub stdio: Option<Stdio>,
 }
 
 impl Inputs {
@@ -62,6 +64,7 @@ impl Inputs {
             runtime_config: None,
             env: Vec::new(),
             engine: EngineSettings::default(),
+            stdio: None,
         }
     }
 }
@@ -77,11 +80,11 @@ pub struct Runtime {
 impl Runtime {
     /// Builds it. Nothing is connected to, no store is opened.
     pub async fn build(inputs: Inputs) -> Result<Arc<Self>, RuntimeError> {
-        let Inputs { app, code, files, state_dir, runtime_config, env, engine: mut settings } = inputs;
+        let Inputs { app, code, files, state_dir, runtime_config, env, engine: mut settings, stdio } = inputs;
         let config = RuntimeConfig::parse(runtime_config.as_deref().unwrap_or_default())?;
         let variables = Variables::resolve(&app, &config.providers, &env)?;
         settings.max_instance_memory = config.max_instance_memory.or(settings.max_instance_memory);
-        let services = Arc::new(services(&config, &env)?);
+        let services = Arc::new(services(&config, &env, stdio)?);
         let state_dir = config.state_dir.map(PathBuf::from).or(state_dir);
         let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &services.redis)?;
 
@@ -144,10 +147,11 @@ fn internal(error: wasmtime::Error) -> RuntimeError {
     RuntimeError::Internal(format!("{error:#}"))
 }
 
-fn services(config: &RuntimeConfig, env: &[(String, String)]) -> Result<Services, RuntimeError> {
+fn services(config: &RuntimeConfig, env: &[(String, String)], stdio: Option<Stdio>) -> Result<Services, RuntimeError> {
     let certificates = env.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
     let certificates = certificates.map(|(_, path)| PathBuf::from(path));
-    let stdio = Stdio::inherit().map_err(|error| RuntimeError::Internal(format!("no stdout or stderr: {error}")))?;
+    let stdio = stdio.map_or_else(Stdio::of_process, Ok);
+    let stdio = stdio.map_err(|error| RuntimeError::Internal(format!("no stdout or stderr: {error}")))?;
     let http = outbound_http::Client::new(&config.outbound_http, certificates);
     Ok(Services { http, redis: redis::Servers::default(), stdio, internal: OnceLock::new() })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spin_runtime::output::say;
 use spin_runtime::{MessageError, MessageHandler};
 use tokio::sync::Semaphore;
 
@@ -60,13 +61,15 @@ impl Places {
 fn tell(component: &str, channel: &str, error: &MessageError) {
     match error {
         MessageError::Guest(text) => {
-            eprintln!("component \"{component}\" refused a message of Redis channel \"{channel}\": {text}")
+            say(&format!("component \"{component}\" refused a message of Redis channel \"{channel}\": {text}"));
         }
         MessageError::TimedOut => {
-            eprintln!("component \"{component}\" was ended: it took too long over a message of Redis channel \"{channel}\"")
+            say(&format!(
+                "component \"{component}\" took too long over a message of Redis channel \"{channel}\", so its instance was ended"
+            ));
         }
         MessageError::Failed | MessageError::Overloaded => {
-            log::warn!("a message of Redis channel \"{channel}\" is lost: {error}")
+            log::warn!("a message of Redis channel \"{channel}\" is lost: {error}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One server: connected, subscribed, and connected again.
 
-use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use redis::{Msg, RedisError, RedisResult};
+use spin_runtime::output;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,7 @@ impl Server {
             };
             let pause = backoff.fail();
             if problem != told || backoff.failures().is_power_of_two() {
-                eprintln!("Redis at {}: {problem}; trying again", self.address);
+                output::say(&format!("Redis at {}: {problem}; trying again", self.address));
                 told = problem;
             }
             tokio::select! {
@@ -96,13 +96,12 @@ impl Server {
 
     /// On stdout, where people who know Spin look for it.
     fn announce(&self) {
-        let mut text = format!("Active Channels on {}:\n", self.address);
+        let mut text = format!("Active Channels on {}:", self.address);
         for (channel, listeners) in &self.channels {
             let components: Vec<&str> = listeners.iter().map(|listener| &*listener.component).collect();
-            text += &format!("\t{channel}: [{}]\n", components.join(","));
+            text += &format!("\n\t{channel}: [{}]", components.join(","));
         }
-        // Nobody is there to be told that nobody reads stdout.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        output::announce(&text);
     }
 
     async fn read(&self, mut session: Session, settings: &Settings, places: &Places, drain: &CancellationToken) -> Ended {

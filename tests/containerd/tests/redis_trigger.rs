@@ -62,6 +62,15 @@ fn a_trap_in_one_message_does_not_stop_the_next() {
 }
 
 #[test]
+fn a_message_that_a_component_refuses_is_a_line_on_stderr() {
+    let (redis, containerd) = (Redis::start(), Containerd::v2());
+    let task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));
+    redis.wait_for_subscribers("in", 1);
+    redis.cli(&["publish", "in", "fail"]);
+    task.wait_to_say(&["received fail", "component \"sink\" refused a message of Redis channel \"in\""]);
+}
+
+#[test]
 fn the_app_lives_on_when_redis_goes_and_comes_back() {
     let (redis, containerd) = (Redis::start(), Containerd::v2());
     let task = containerd.serve("sink", &sink(&redis.address(), "redis-sink", ""));

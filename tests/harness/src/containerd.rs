@@ -84,15 +84,7 @@ impl Containerd {
 
     /// Has containerd stand still as long as what is returned lives: connections to it are accepted, and nothing is answered.
     pub fn stand_still(&self) -> impl Drop {
-        struct Still(i32);
-        impl Drop for Still {
-            fn drop(&mut self) {
-                signal(self.0, libc::SIGCONT);
-            }
-        }
-        let pid = self.process.as_ref().expect("containerd runs").id();
-        signal(pid, libc::SIGSTOP);
-        Still(pid)
+        Still::new(self.process.as_ref().expect("containerd runs").id())
     }
 
     /// A `ctr` command against this containerd. The namespace is as unique as the directory, except that of CRI: `ctr` names cgroups by
@@ -249,6 +241,22 @@ fn shares() -> &'static str {
     if without { "--cpu-shares=0" } else { "--cpu-shares=1024" }
 }
 
+/// Stops a process until it is dropped.
+struct Still(i32);
+
+impl Still {
+    fn new(pid: i32) -> Self {
+        signal(pid, libc::SIGSTOP);
+        Self(pid)
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        signal(self.0, libc::SIGCONT);
+    }
+}
+
 /// A task of a test, its `ctr run` in the foreground of a child.
 #[derive(Debug)]
 pub struct Task<'a> {
@@ -279,6 +287,11 @@ impl Task<'_> {
     /// Sends a signal.
     pub fn kill(&self, signal: &str) {
         self.containerd.ctr_ok(&["tasks", "kill", "-s", signal, &self.id]);
+    }
+
+    /// Stops the reader of its output until the returned value is dropped.
+    pub fn stop_reading(&self) -> impl Drop {
+        Still::new(i32::try_from(self.ctr.id()).expect("a pid is positive"))
     }
 
     /// What its standard output and error hold so far.

@@ -4,12 +4,14 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
+use spin_runtime::output;
+
 /// What the kubelet keeps of a termination message.
 const KEPT: usize = 4096;
 
 /// Says it on stderr, for `kubectl logs`, and in the termination log, for `kubectl describe`, where there is one.
 pub fn say(sentence: &str, termination_log: &Path) {
-    eprintln!("{sentence}");
+    output::say(sentence);
     if let Ok(mut file) = OpenOptions::new().append(true).open(termination_log) {
         let _full = file.write_all(beginning(sentence).as_bytes());
     }

@@ -6,8 +6,10 @@ mod settings;
 
 use std::ffi::{CStr, OsString};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use spin_runtime::output;
 
 use crate::link::{Link, Report};
 use crate::plan::Plan;
@@ -19,6 +21,8 @@ pub use settings::workers;
 pub const VERB: &str = "--app";
 /// The same for exec.
 pub const ARGUMENT: &CStr = c"--app";
+/// How long the process waits for a reader of its output before it ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the app of the plan that comes through the first socket whose number is given; the second is the link.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -36,10 +40,17 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
     };
     let link = Link::new(link);
-    let Err(failure) = serve::run(plan.outcome, &mut descriptors, &link) else { return ExitCode::SUCCESS };
-    last_words::say(&failure.message, &plan.termination_log);
-    link.send(&Report::Failed { code: failure.code, message: failure.message });
-    ExitCode::from(failure.code)
+    let code = match serve::run(plan.outcome, &mut descriptors, &link) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            last_words::say(&failure.message, &plan.termination_log);
+            link.send(&Report::Failed { code: failure.code, message: failure.message });
+            ExitCode::from(failure.code)
+        }
+    };
+    // The last lines tell why the process ends.
+    output::flush(FLUSH_TIMEOUT);
+    code
 }
 
 /// Connections are files, and so is what comes with the plan; the limit that programs begin with is often 1024, for those that can't have more.

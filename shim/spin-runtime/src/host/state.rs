@@ -9,10 +9,11 @@ use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{key_value, outbound_http, redis, stdio::Stdio, variables, wasi};
+use super::{key_value, outbound_http, redis, variables, wasi};
 use crate::InternalHandler;
 use crate::instance::StoreError;
 use crate::limits::Limits;
+use crate::output::Stdio;
 use crate::ticker::Ticking;
 
 /// Resources one instance may hold: files, bodies, connections.

@@ -6,7 +6,9 @@ use spin_app::outbound::AllowedHosts;
 use wasmtime::component::Linker;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
+use super::stdio::GuestOutput;
 use super::{Guest, HostState};
+use crate::output::Stdio;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
@@ -19,7 +21,8 @@ pub(super) fn link_async(linker: &mut Linker<HostState>) -> wasmtime::Result<()>
 /// The context of a new instance.
 pub(super) fn context(guest: &Arc<Guest>) -> wasmtime::Result<WasiCtx> {
     let mut builder = WasiCtx::builder();
-    builder.envs(&guest.env).stdout(guest.services.stdio.stdout()).stderr(guest.services.stdio.stderr());
+    let Stdio { stdout, stderr } = &guest.services.stdio;
+    builder.envs(&guest.env).stdout(GuestOutput::new(stdout)).stderr(GuestOutput::new(stderr));
     if let Some(files) = &guest.files {
         builder.preopened_dir(files, "/", FsPerms::ReadOnly)?;
     }

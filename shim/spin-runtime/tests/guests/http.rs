@@ -1,11 +1,15 @@
+use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use http_body_util::BodyExt;
+use spin_runtime::output::Stdio;
 use spin_runtime::{EngineSettings, HttpError, HttpOptions};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use crate::fixture::{App, request};
+use crate::fixture::{App, Http, request};
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
@@ -122,9 +126,71 @@ async fn a_request_without_a_host_is_refused() {
     assert_eq!(http.handler.handle(request).await.unwrap_err(), HttpError::BadRequest);
 }
 
+/// An app whose guest writes to two pipes; returns their readers.
+async fn piped(guest: &str) -> (Http, PipeReader, PipeReader) {
+    let (stdout, to_stdout) = std::io::pipe().unwrap();
+    let (stderr, to_stderr) = std::io::pipe().unwrap();
+    let mut app = App::new(guest);
+    app.inputs.stdio = Some(Stdio::to(to_stdout.into(), to_stderr.into()));
+    (app.http().await, stdout, stderr)
+}
+
+fn read(pipe: &mut PipeReader, length: usize) -> String {
+    let mut text = vec![0; length];
+    pipe.read_exact(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
 #[tokio::test]
-async fn output_reaches_the_process_and_blocks_nobody() {
-    let http = App::new("probe-http").http().await;
-    assert_eq!(http.get("/?stdout=to%20stdout").await.status, 200);
-    assert_eq!(http.get("/?stderr=to%20stderr").await.status, 200);
+async fn output_reaches_the_process() {
+    let (http, mut stdout, mut stderr) = piped("probe-http").await;
+    assert_eq!(http.get("/?stdout=out").await.status, 200);
+    assert_eq!(http.get("/?stderr=err").await.status, 200);
+    assert_eq!([read(&mut stdout, 4), read(&mut stderr, 4)], ["out\n", "err\n"]);
+}
+
+/// How many threads this process has.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[tokio::test]
+async fn a_reader_that_stands_still_makes_only_guests_that_write_wait() {
+    for guest in ["probe-http", "probe-p3"] {
+        let (http, mut stdout, _stderr) = piped(guest).await;
+        let lines = 20_000;
+        let mut writing = Box::pin(http.try_ask("GET", "/?print=20000", ""));
+        assert!(timeout(Duration::from_secs(1), &mut writing).await.is_err(), "{guest} wrote more than is kept");
+        assert_eq!(http.get("/?count").await.status, 200, "{guest}");
+        // The threads for blocking work, which key-value stores use, are free too.
+        timeout(Duration::from_secs(10), spawn_blocking(|| ())).await.expect("a free thread").unwrap();
+        let reading = std::thread::spawn(move || {
+            let lines = BufReader::new(&mut stdout).lines().take(lines);
+            lines.enumerate().all(|(number, line)| line.unwrap().starts_with(&format!("line {number}: xxx")))
+        });
+        assert_eq!(writing.await.unwrap().status, 200, "{guest}");
+        assert!(reading.join().unwrap(), "{guest}: lines are missing or mixed");
+    }
+}
+
+#[tokio::test]
+async fn last_lines_of_ended_instances_are_dropped_and_counted_while_nobody_reads() {
+    let (http, mut stdout, _stderr) = piped("probe-http").await;
+    let before = threads();
+    let leaving = join_all((0..600).map(|_| http.get("/?unended=2000")));
+    // Fills the pipe and the queue while the other instances sleep.
+    let filling = timeout(Duration::from_secs(10), http.try_ask("GET", "/?print=20000", ""));
+    let (left, filled) = tokio::join!(leaving, filling);
+    assert!(left.iter().all(|answer| answer.status == 200) && filled.is_err());
+    assert!(threads() < before + 200, "threads wait for the reader: {before}, then {}", threads());
+    let mut text = String::new();
+    let mut lines = BufReader::new(&mut stdout).lines().map(Result::unwrap);
+    let dropped = lines.find(|line| {
+        line.contains("dropped") || {
+            text.push_str(line);
+            false
+        }
+    });
+    assert_eq!(text.matches("left").count(), 0, "there was no room");
+    assert!(dropped.unwrap().starts_with("3000 bytes of output were dropped"));
 }
