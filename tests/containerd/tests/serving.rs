@@ -181,6 +181,15 @@ fn a_trap_is_a_500_with_the_trap_on_stderr_and_the_next_request_is_fine() {
     task.wait_to_say(&["unreachable"]);
 }
 
+#[test]
+fn a_warning_of_the_runtime_is_a_line_on_stderr() {
+    let containerd = Containerd::v2();
+    let app = SpinApp::http("hello-p2", "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"main\"");
+    let task = containerd.serve("warned", &app);
+    assert_eq!(task.get("/").status, 200);
+    task.wait_to_say(&["route '/...' is given twice"]);
+}
+
 /// How often those threads of a process that serve HTTP have waited.
 fn waits(pid: i32) -> u64 {
     let threads = switches(pid).expect("it runs");

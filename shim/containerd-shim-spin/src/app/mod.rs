@@ -1,6 +1,7 @@
 //! The app's process, inside its container: reads its plan, builds the app, waits for the start, listens, says so, serves, drains, ends.
 
 mod last_words;
+mod logger;
 mod serve;
 mod settings;
 
@@ -40,6 +41,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
     };
     let link = Link::new(link);
+    logger::start();
     let code = match serve::run(plan.outcome, &mut descriptors, &link) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
