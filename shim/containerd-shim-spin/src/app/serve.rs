@@ -160,7 +160,7 @@ fn http_settings(settings: &Settings) -> spin_trigger_http::Settings {
         workers: settings.workers,
         request_timeout: settings.request_timeout,
         busy_poll: settings.busy_poll,
-        reuse: settings.reuse.map(|requests| Reuse { requests, ..Reuse::default() }),
+        reuse: settings.reuse.map(|requests| Reuse { requests: requests as usize, ..Reuse::default() }),
         linger: settings.linger.unwrap_or(defaults.linger),
         ..defaults
     }
@@ -169,7 +169,7 @@ fn http_settings(settings: &Settings) -> spin_trigger_http::Settings {
 fn redis_settings(settings: &Settings) -> spin_trigger_redis::Settings {
     let defaults = spin_trigger_redis::Settings::default();
     spin_trigger_redis::Settings {
-        max_in_work: settings.max_messages.map_or(defaults.max_in_work, usize::from),
+        max_in_work: settings.max_messages.map_or(defaults.max_in_work, |count| count as usize),
         message_timeout: settings.message_timeout,
         ..defaults
     }

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,23 +12,30 @@ use spin_runtime::EngineSettings;
 
 use crate::plan::Failure;
 
+/// A year: short enough to be added to any clock.
+const MAX_TIME: Duration = Duration::from_secs(31_536_000);
+/// Threads that serve: more than the processors of the largest machines.
+const MAX_WORKERS: usize = 4096;
+/// Instances or messages in work, and requests of one instance: what the pools and semaphores below take.
+const MAX_COUNT: u32 = 1 << 20;
+
 /// What the environment decides.
 #[derive(Debug, PartialEq)]
 pub struct Settings {
     /// `SPIN_HTTP_LISTEN_ADDR`: where HTTP triggers listen; 0.0.0.0:80.
     pub listen: SocketAddr,
-    /// `SPIN_HTTP_REQUEST_TIMEOUT`: seconds a component may work on a request; as long as it likes.
+    /// `SPIN_HTTP_REQUEST_TIMEOUT`: seconds a component may work on a request. 0: no limit.
     pub request_timeout: Option<Duration>,
     /// `SPIN_HTTP_INSTANCE_REUSE`: how many requests an instance answers before it is dropped; as its kind expects.
-    pub reuse: Option<usize>,
+    pub reuse: Option<u32>,
     /// `SPIN_HTTP_BUSY_POLL_US`: microseconds for which a worker looks for the next request before it sleeps, at most a second; 0 where the container's
     /// quota of processors is less than one for each worker, 100 otherwise.
     pub busy_poll: Duration,
     /// `SPIN_HTTP_LINGER`: seconds for which a port stays open after SIGTERM, because load balancers learn of it late; 2.
     pub linger: Option<Duration>,
     /// `SPIN_REDIS_MAX_MESSAGES`: messages in work at once.
-    pub max_messages: Option<NonZeroUsize>,
-    /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message; as long as it likes.
+    pub max_messages: Option<u32>,
+    /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message. 0: no limit.
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
@@ -50,21 +58,29 @@ impl Settings {
         let env: Vec<(String, String)> =
             env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         let env = Environment(env);
-        let workers = env.value("SPIN_WORKERS", "a number above 0")?.map_or_else(|| workers(cpus), NonZeroUsize::get);
+        let workers = env.number("SPIN_WORKERS", 1..=MAX_WORKERS)?.unwrap_or_else(|| workers(cpus));
         Ok(Self {
             listen: env
                 .value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?
                 .unwrap_or(([0, 0, 0, 0], 80).into()),
-            request_timeout: env.seconds("SPIN_HTTP_REQUEST_TIMEOUT")?,
-            reuse: env.value("SPIN_HTTP_INSTANCE_REUSE", "a number")?,
-            busy_poll: env.microseconds("SPIN_HTTP_BUSY_POLL_US")?.unwrap_or_else(|| busy_poll(cpus, workers)),
+            request_timeout: env
+                .time_limit("SPIN_HTTP_REQUEST_TIMEOUT")?
+                .unwrap_or(spin_trigger_http::Settings::default().request_timeout),
+            reuse: env.number("SPIN_HTTP_INSTANCE_REUSE", 1..=MAX_COUNT)?,
+            busy_poll: env
+                .number("SPIN_HTTP_BUSY_POLL_US", 0..=1_000_000)?
+                .map_or_else(|| busy_poll(cpus, workers), Duration::from_micros),
             linger: env.seconds("SPIN_HTTP_LINGER")?,
-            max_messages: env.value("SPIN_REDIS_MAX_MESSAGES", "a number above 0")?,
-            message_timeout: env.seconds("SPIN_REDIS_MESSAGE_TIMEOUT")?,
+            max_messages: env.number("SPIN_REDIS_MAX_MESSAGES", 1..=MAX_COUNT)?,
+            message_timeout: env
+                .time_limit("SPIN_REDIS_MESSAGE_TIMEOUT")?
+                .unwrap_or(spin_trigger_redis::Settings::default().message_timeout),
             grace: env.seconds("SPIN_SHUTDOWN_GRACE")?.unwrap_or(Duration::from_secs(30)),
-            max_instances: env.value("SPIN_MAX_INSTANCE_COUNT", "a number")?.unwrap_or(EngineSettings::default().max_instances),
-            max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes")?,
-            pooling: env.value::<u8>("SPIN_WASMTIME_POOLING", "0 or 1")?.unwrap_or(1) != 0,
+            max_instances: env
+                .number("SPIN_MAX_INSTANCE_COUNT", 1..=MAX_COUNT)?
+                .unwrap_or(EngineSettings::default().max_instances),
+            max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
+            pooling: env.number("SPIN_WASMTIME_POOLING", 0..=1)?.unwrap_or(1) != 0,
             workers,
             env: env.0,
         })
@@ -96,19 +112,27 @@ impl Environment {
         text.parse().map(Some).map_err(|_| bad(name, format_args!("{text:?}"), expected))
     }
 
-    fn microseconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
-        let expected = "a number of microseconds, at most a million";
-        let Some(number) = self.value::<u64>(name, expected)? else { return Ok(None) };
-        match number <= 1_000_000 {
-            true => Ok(Some(Duration::from_micros(number))),
-            false => Err(bad(name, number, expected)),
+    fn number<T: FromStr + PartialOrd + Display>(&self, name: &str, allowed: RangeInclusive<T>) -> Result<Option<T>, Failure> {
+        let expected = format!("a number from {} to {}", allowed.start(), allowed.end());
+        match self.value(name, &expected)? {
+            Some(number) if !allowed.contains(&number) => Err(bad(name, number, &expected)),
+            number => Ok(number),
         }
     }
 
+    /// A time of at most [`MAX_TIME`].
     fn seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
-        let expected = "a number of seconds";
+        let expected = "a number of seconds, at most 31536000";
         let Some(seconds) = self.value::<f64>(name, expected)? else { return Ok(None) };
-        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| bad(name, seconds, expected))
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if time <= MAX_TIME => Ok(Some(time)),
+            _ => Err(bad(name, seconds, expected)),
+        }
+    }
+
+    /// A time limit; `Some(None)`: 0 was given, which means no limit.
+    fn time_limit(&self, name: &str) -> Result<Option<Option<Duration>>, Failure> {
+        Ok(self.seconds(name)?.map(|limit| Some(limit).filter(|limit| !limit.is_zero())))
     }
 }
 
@@ -155,8 +179,22 @@ mod tests {
         let bad = [
             ("SPIN_HTTP_LISTEN_ADDR", "80"),
             ("SPIN_SHUTDOWN_GRACE", "-1"),
+            ("SPIN_SHUTDOWN_GRACE", "1000000000000000000"),
+            ("SPIN_HTTP_LINGER", "31536001"),
+            ("SPIN_HTTP_REQUEST_TIMEOUT", "inf"),
+            ("SPIN_REDIS_MESSAGE_TIMEOUT", "NaN"),
             ("SPIN_REDIS_MAX_MESSAGES", "0"),
+            ("SPIN_REDIS_MAX_MESSAGES", "1048577"),
             ("SPIN_HTTP_BUSY_POLL_US", "1000001"),
+            ("SPIN_HTTP_INSTANCE_REUSE", "0"),
+            ("SPIN_WORKERS", "0"),
+            ("SPIN_WORKERS", "4097"),
+            ("SPIN_MAX_INSTANCE_COUNT", "0"),
+            ("SPIN_MAX_INSTANCE_COUNT", "1048577"),
+            ("SPIN_MAX_INSTANCE_COUNT", "many"),
+            ("SPIN_MAX_INSTANCE_MEMORY", "0"),
+            ("SPIN_MAX_INSTANCE_MEMORY", "64Mi"),
+            ("SPIN_WASMTIME_POOLING", "2"),
         ];
         for (name, value) in bad {
             let failure = read(&[(name, value)]).expect_err("refused");
