@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use ::http::header::{CONNECTION, HOST, HeaderName};
 use ::http::{HeaderMap, Request, Response};
 use spin_app::outbound::{OutboundUrl, chained_component};
+use tokio::task::JoinHandle;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks,
@@ -91,10 +92,20 @@ impl Guest {
     }
 
     async fn send_inside(&self, target: InternalTarget<'_>, request: Request<WasiBody>) -> Result<Response<WasiBody>> {
-        match self.services.internal.get() {
-            Some(handler) => handler.handle(target, request).await,
-            None => Err(Error::DestinationNotFound),
-        }
+        let Some(handler) = self.services.internal.get() else { return Err(Error::DestinationNotFound) };
+        // A task of its own: the event loop of the asking instance's store may be polling this future,
+        // and wasmtime panics if another store's event loop runs within it.
+        let mut answering = Answering(tokio::spawn(handler.handle(target, request)));
+        (&mut answering.0).await.unwrap_or_else(|_panicked| Err(Error::InternalError(None)))
+    }
+}
+
+/// The task of a request within the app; dropping it ends the task.
+struct Answering(JoinHandle<Result<Response<WasiBody>>>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

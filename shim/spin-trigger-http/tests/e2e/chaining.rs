@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::client::get;
-use crate::fixture::serve;
+use crate::fixture::{Running, serve};
 
 #[tokio::test]
 async fn a_component_reaches_another_by_its_id_even_a_private_one() {
@@ -36,4 +36,28 @@ async fn self_is_the_app_with_its_routes() {
     assert_eq!(get(running.address, "/fetch?http://self/hello").await.told(), (200, "hello"));
     assert_eq!(get(running.address, "/fetch?http://self/nothing").await.status, 404);
     running.end().await;
+}
+
+/// An app with two guests that ask and two that answer, of which only `guest` has public routes.
+async fn asked_from_outside(guest: &str) -> Running {
+    let public = |route| json!({"route": route, "component": guest});
+    let private = |guest| json!({"route": {"private": true}, "component": guest});
+    let guests = ["outbound", "outbound-p3", "hello-p2", "hello-p3"];
+    let others = guests.into_iter().filter(|other| *other != guest).map(private);
+    serve(&guests, [public("/fetch"), public("/again")].into_iter().chain(others).collect()).await
+}
+
+#[tokio::test]
+async fn guests_of_either_generation_ask_each_other_at_any_depth() {
+    for guest in ["outbound", "outbound-p3"] {
+        let running = asked_from_outside(guest).await;
+        for answers in ["hello-p2", "hello-p3"] {
+            let mut asked = format!("http://{answers}.spin.internal/");
+            for host in ["self", "outbound.spin.internal", "outbound-p3.spin.internal", "outbound-p3.spin.internal", "self"] {
+                assert_eq!(get(running.address, &format!("/fetch?{asked}")).await.told(), (200, "hello"), "{guest} asks {asked}");
+                asked = format!("http://{host}/fetch?{asked}");
+            }
+        }
+        running.end().await;
+    }
 }
