@@ -5,42 +5,50 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`work`] | an instance at work on requests, until nothing is left to do |
-//! | [`serve`] | that of WASI 0.3, which takes further requests while the first ones wait |
+//! | [`work`] | an instance at work on requests, until nothing is left to do or all its callers have left |
+//! | [`session`] | the callers of an instance at work: which of them wait, and which have left |
+//! | [`serve`] | an instance of WASI 0.3, which takes further requests while the first ones wait |
 //! | [`pool`] | the instances that can be used again, and those that would take more |
 //! | [`gather`] | an answer's body, as far as it is there already |
+//! | [`limit`] | the time limit of a request |
 
 mod gather;
+mod limit;
 mod pool;
 mod serve;
+mod session;
 mod work;
 
 use std::future::poll_fn;
 use std::mem;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::header::HOST;
 use ::http::{Request, Response};
 use futures::channel::oneshot::{Canceled, channel};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
-use wasmtime_wasi_http::handler::{ExpirationError, ProxyPre};
+use wasmtime_wasi_http::handler::ProxyPre;
 pub use wasmtime_wasi_http::{Error as BodyError, WasiBody};
 
 use self::gather::Gathering;
+use self::limit::Progress;
 use self::pool::Pool;
-use self::work::{Answered, Instance, Job, Seat, Work};
+use self::session::{Caller, Session};
+use self::work::{Answered, Instance, Job, Work};
 use crate::host::HostState;
 use crate::instance::StoreError;
+use crate::internal::Depth;
+use crate::permits::WorkPermit;
 use crate::tier::Tiered;
 use crate::{Component, report};
 
 /// How requests are handled.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// Until the head of the answer, and again until all work is done; none: without limit.
+    /// How long the component may work without progress on a request, and how long after its answer
+    /// ([`limit`]); none: no limit.
     pub timeout: Option<Duration>,
     /// How often an instance is used; none: as the component's WASI version has it, 0.2 once, 0.3 by [`Reuse::default`].
     pub reuse: Option<Reuse>,
@@ -103,82 +111,129 @@ impl HttpHandler {
         Self(Arc::new(Handler { component, pre: Tiered::new(pre), pool, timeout: options.timeout }))
     }
 
-    /// Hands a request to an instance and returns the answer, whose body streams while the instance works on.
+    /// Hands a request to an instance and returns the answer, whose body streams while the instance works
+    /// on. The work ends if this future, or the answer's body, is dropped before its end.
     pub async fn handle(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, HttpError> {
         if request.uri().authority().is_none() && request.headers().get(HOST).is_none() {
             return Err(HttpError::BadRequest);
         }
-        let Handler { component, timeout, .. } = &*self.0;
-        let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
-        // Held until there is an answer.
-        let _turn = component.instances().turn().await.map_err(|error| {
-            report::unasked(component.id(), &error);
+        let depth = Depth::of(&request);
+        let permit = self.0.component.instances().acquire_permit(depth).await.map_err(|error| {
+            report::unasked(self.component(), &error);
             HttpError::Overloaded
         })?;
-        let (sender, mut answer) = channel();
-        if let Some(mut work) = self.begin(Job { request, answer: sender }).await {
-            let alone = component.instances().last_turn();
-            let first = poll_fn(|context| Poll::Ready(first_turn(&mut work, &mut answer, context))).await;
-            match first.end {
-                Some((instance, result)) => {
-                    drop(work);
-                    self.0.pool.end(instance, result);
-                }
-                None => self.go_on(work),
+        let (request, progress) = match self.timeout() {
+            Some(_) => limit::watch(request),
+            None => (request, None),
+        };
+        let asked = Asked { depth, progress };
+        match self.ask(&asked, request, permit).await? {
+            Asking::Answered(response) => Ok(response),
+            Asking::GivenBack(request, permit) => Box::pin(self.ask_again(&asked, request, permit)).await,
+        }
+    }
+
+    /// Hands a request on until an instance begins it.
+    async fn ask_again(
+        &self,
+        asked: &Asked,
+        mut request: Request<WasiBody>,
+        mut permit: WorkPermit,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        loop {
+            match self.ask(asked, request, permit).await? {
+                Asking::Answered(response) => return Ok(response),
+                Asking::GivenBack(back, kept) => (request, permit) = (back, kept),
             }
-            if let Some(response) = first.response {
+        }
+    }
+
+    async fn ask(&self, asked: &Asked, request: Request<WasiBody>, permit: WorkPermit) -> Result<Asking, HttpError> {
+        let (sender, mut answer) = channel();
+        match self.begin(Job { request, answer: sender }, asked.depth, permit).await? {
+            Begun::Given(caller, permit) => Box::pin(self.later(answer, caller, asked, Some(permit))).await,
+            Begun::Alone(mut work, caller) => {
+                let alone = self.0.component.instances().permits().taken() <= 1;
+                let FirstTurn { end, response } =
+                    poll_fn(|context| Poll::Ready(first_turn(&mut work, &mut answer, context))).await;
+                match end {
+                    Some((instance, result)) => {
+                        drop(work);
+                        self.0.pool.end(instance, result);
+                    }
+                    None => go_on(work),
+                }
+                // In a box of its own, as in `begin`: most are answered by now.
+                let Some(response) = response else { return Box::pin(self.later(answer, caller, asked, None)).await };
                 if !alone {
                     others_turn().await;
                 }
-                return response.map_err(|error| self.explain(&error));
+                match response {
+                    Ok(gathering) => Ok(Asking::Answered(gathering.finish(caller))),
+                    Err(error) => {
+                        caller.answered();
+                        Err(self.explain(&error))
+                    }
+                }
             }
         }
-        // In a box of its own, as in `begin`: most are answered by now.
-        Box::pin(self.later(answer, deadline)).await
     }
 
-    /// Waits for an answer that does not come in the first turn.
-    async fn later(&self, answer: Answered, deadline: Option<Instant>) -> Result<Response<WasiBody>, HttpError> {
-        let response = match deadline {
-            None => answer.await,
-            Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Ok(Err(ExpirationError.into()))),
+    /// Waits for an answer that does not come in the first turn. `permit`: that of a request which was
+    /// given to an instance that works already; such an instance has a permit of its own.
+    async fn later(
+        &self,
+        answer: Answered,
+        caller: Caller,
+        asked: &Asked,
+        permit: Option<WorkPermit>,
+    ) -> Result<Asking, HttpError> {
+        let Some(response) = limit::within(self.timeout(), asked.progress.as_deref(), answer).await else {
+            return Err(self.late());
         };
         match response {
             Ok(Ok(response)) => {
                 let mut gathering = Gathering::new(response);
                 while poll_fn(|context| Poll::Ready(gathering.look(context))).await {
-                    // The guest's among them.
+                    // That lets the guest go on too.
                     others_turn().await;
                 }
-                Ok(gathering.finish())
+                Ok(Asking::Answered(gathering.finish(caller)))
             }
-            Ok(Err(error)) => Err(self.explain(&error)),
-            // The instance was ended over this request's time, or over what it has told of.
-            Err(Canceled) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                Err(self.explain(&ExpirationError.into()))
-            }
+            Ok(Err(error)) => match (error.downcast::<GivenBack>(), permit) {
+                (Ok(GivenBack(request)), Some(permit)) => {
+                    caller.given_back();
+                    Ok(Asking::GivenBack(request.into_inner().unwrap_or_else(PoisonError::into_inner), permit))
+                }
+                // Does not occur: an instance begins its first request at once.
+                (Ok(_), None) => Err(HttpError::Failed),
+                (Err(error), _) => {
+                    caller.answered();
+                    Err(self.explain(&error))
+                }
+            },
             Err(Canceled) => Err(HttpError::Failed),
         }
     }
 
-    /// Finds an instance for the job. None: one that works already has it, or the job was told that there is none.
-    async fn begin(&self, job: Job) -> Option<Work> {
+    /// Finds an instance for the job.
+    async fn begin(&self, job: Job, depth: u32, permit: WorkPermit) -> Result<Begun, HttpError> {
         if let Some(instance) = self.0.pool.idle() {
-            return Some(Work::new(instance, job, self.clone()));
+            return Ok(Begun::alone(Work::new(instance, job, self.clone(), depth, permit)));
         }
-        let job = self.0.pool.offer(job)?;
-        // In a box of its own: where instances are used again few requests come here, and all are copied with the room it needs.
-        Box::pin(self.make(job)).await
+        match self.0.pool.offer(job, depth) {
+            Ok(caller) => Ok(Begun::Given(caller, permit)),
+            // In a box of its own: where instances are used again few requests come here, and all are copied with the room it needs.
+            Err(job) => Box::pin(self.make(job, depth, permit)).await,
+        }
     }
 
-    /// Makes an instance for the job. None: the job was told that there is none.
-    async fn make(&self, job: Job) -> Option<Work> {
-        match self.instance().await {
-            Ok(instance) => Some(Work::new(instance, job, self.clone())),
-            Err(error) => {
-                let _nobody_waits = job.answer.send(Err(error));
-                None
-            }
+    /// Makes an instance for the job.
+    async fn make(&self, job: Job, depth: u32, permit: WorkPermit) -> Result<Begun, HttpError> {
+        match limit::within(self.timeout(), None, pin!(self.instance())).await {
+            Some(Ok(instance)) => Ok(Begun::alone(Work::new(instance, job, self.clone(), depth, permit))),
+            Some(Err(error)) => Err(self.explain(&error)),
+            None => Err(self.late()),
         }
     }
 
@@ -190,41 +245,36 @@ impl HttpHandler {
         Ok(Instance { store, exports, requests: 0 })
     }
 
-    /// Lets work that is not done in its first turn go on by itself.
-    fn go_on(&self, work: Work) {
-        let pool = self.0.pool.clone();
-        tokio::spawn(async move {
-            if let Some((instance, result)) = work.supervised().await {
-                pool.end(instance, result);
-            }
-        });
-    }
-
-    /// Gives no more jobs to that instance; what it was given and has not begun is another's.
-    fn close(&self, seat: &Arc<Seat>) {
-        if !seat.close() {
+    /// Gives that instance no further requests, and gives back one that it was given and has not begun.
+    fn close(&self, session: &Arc<Session>) {
+        if !session.close() {
             return;
         }
-        self.0.pool.close(seat);
-        if let Some(job) = seat.take_back()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let handler = self.clone();
-            runtime.spawn(async move {
-                if let Some(work) = handler.begin(job).await {
-                    handler.go_on(work);
-                }
-            });
+        self.0.pool.close(session);
+        if let Some(Job { request, answer }) = session.take() {
+            let _nobody_waits = answer.send(Err(GivenBack(Mutex::new(request)).into()));
         }
+    }
+
+    /// The component's id.
+    fn component(&self) -> &str {
+        self.0.component.id()
+    }
+
+    /// The time limit of the requests.
+    fn timeout(&self) -> Option<Duration> {
+        self.0.timeout
+    }
+
+    /// Reports that a request took too long.
+    fn late(&self) -> HttpError {
+        let (id, limit) = (self.component(), self.timeout().unwrap_or_default());
+        report::say(&format!("component \"{id}\" made no progress on a request for {limit:?}, so the request was ended"));
+        HttpError::TimedOut
     }
 
     fn explain(&self, error: &wasmtime::Error) -> HttpError {
-        let id = self.0.component.id();
-        if error.is::<ExpirationError>() {
-            let limit = self.0.timeout.unwrap_or_default();
-            report::say(&format!("component \"{id}\" was ended: it took longer than {limit:?} over a request"));
-            return HttpError::TimedOut;
-        }
+        let id = self.component();
         if error.is::<StoreError>() {
             report::unasked(id, error);
             return HttpError::Overloaded;
@@ -234,11 +284,44 @@ impl HttpHandler {
     }
 }
 
+/// What stays with the caller when its request is handed to an instance.
+struct Asked {
+    depth: u32,
+    progress: Option<Arc<Progress>>,
+}
+
+/// Which instance has a request now.
+enum Begun {
+    /// An instance that works on nothing else.
+    Alone(Work, Caller),
+    /// An instance that worked already and has a permit. This request keeps its own permit until its
+    /// caller has the head of the answer.
+    Given(Caller, WorkPermit),
+}
+
+impl Begun {
+    fn alone((work, caller): (Work, Caller)) -> Self {
+        Self::Alone(work, caller)
+    }
+}
+
+/// What became of a request.
+enum Asking {
+    Answered(Response<WasiBody>),
+    /// The instance that the request was given to ended before it began the request.
+    GivenBack(Request<WasiBody>, WorkPermit),
+}
+
+/// An instance gave the request back without beginning it.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was given back")]
+struct GivenBack(Mutex<Request<WasiBody>>);
+
 /// What became of a request in its first turn.
 struct FirstTurn {
     /// The instance, where nothing is left to do.
     end: Option<work::End>,
-    response: Option<wasmtime::Result<Response<WasiBody>>>,
+    response: Option<wasmtime::Result<Gathering>>,
 }
 
 /// Works until the instance waits for something, or is done, or has sent as much as may be kept here.
@@ -252,12 +335,22 @@ fn first_turn(work: &mut Work, answer: &mut Answered, context: &mut Context<'_>)
                     end = work.poll(context);
                 }
             }
-            Some(Ok(gathering.finish()))
+            Some(Ok(gathering))
         }
         Ok(Some(Err(error))) => Some(Err(error)),
         Ok(None) | Err(Canceled) => None,
     };
     FirstTurn { end, response }
+}
+
+/// Lets work that is not done in its first turn go on as a task.
+fn go_on(work: Work) {
+    let pool = work.handler().0.pool.clone();
+    tokio::spawn(async move {
+        if let Some((instance, result)) = work.supervised().await {
+            pool.end(instance, result);
+        }
+    });
 }
 
 /// Lets everything else that is ready on this thread go first: where many requests are in work their guests run in a row and their answers are sent

@@ -1,24 +1,25 @@
-//! From a component to one instance of it: a place among the instances, a store, limits, turns.
+//! From a component to one instance of it: a place among the instances, a store, limits, permits.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::host::{Guest, HostState};
 use crate::limits::Limits;
+use crate::permits::{WorkPermit, WorkPermits};
 use crate::ticker::Ticker;
 use crate::tier::Tier;
 use crate::{EngineSettings, RuntimeError};
 
-/// How long a request waits for its turn, and then for a place, before it is refused.
+/// How long a request waits for its permit, and then for a place, before it is refused.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// It was nobody's turn in time, or no place became free.
+/// No permit, or no place, became free in time.
 #[derive(Debug, thiserror::Error)]
 #[error("all instances are in use")]
 pub(crate) struct Overloaded;
@@ -26,9 +27,9 @@ pub(crate) struct Overloaded;
 /// Makes stores; one for the whole app, as the places are.
 pub(crate) struct Instances {
     ticker: Ticker,
-    /// For calls: less than there are places, so that instances which wait for another call don't keep one from being made.
-    turns: Semaphore,
-    max_turns: usize,
+    /// One for each working instance. There are more places than permits, so that idle instances do
+    /// not keep a new instance from being made.
+    permits: Arc<WorkPermits>,
     /// For instances, one each as long as it exists: of the first pool, and of the rest.
     places: [Arc<Semaphore>; 2],
     max_memory: Option<u64>,
@@ -38,32 +39,34 @@ impl Instances {
     pub(crate) fn new(ticker: Ticker, settings: &EngineSettings) -> Self {
         let slots = settings.slots();
         let places = [Tier::First, Tier::Rest].map(|tier| Arc::new(Semaphore::new(tier.of(slots) as usize)));
-        let (max_turns, max_memory) = (slots as usize / 2, settings.max_instance_memory);
-        let turns = Semaphore::new(max_turns);
-        Self { ticker, turns, max_turns, places, max_memory }
+        let permits = Arc::new(WorkPermits::new(slots as usize / 2));
+        Self { ticker, permits, places, max_memory: settings.max_instance_memory }
     }
 
-    /// Instances of that engine will have turns too.
+    /// Interrupts instances of that engine too, so that they take turns.
     pub(crate) fn add(&self, engine: &Engine) {
         self.ticker.add(engine);
     }
 
-    /// Waits until one more call may be made; a request only for a while.
-    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
-        match self.turns.try_acquire() {
-            Ok(turn) => Ok(turn),
-            Err(_) => timeout(WAIT, self.patient_turn()).await.unwrap_or(Err(Overloaded)),
+    /// Waits for a permit, up to [`WAIT`]. `depth`: how many requests within the app led to this one
+    /// ([`crate::internal`]); each of them holds a permit while it waits for this one.
+    pub(crate) async fn acquire_permit(&self, depth: u32) -> Result<WorkPermit, Overloaded> {
+        match self.permits.try_acquire() {
+            Some(permit) => Ok(permit),
+            // The requests that wait for this one may hold all permits.
+            None if depth as usize >= self.permits.max() => Err(Overloaded),
+            None => timeout(WAIT, self.permits.acquire()).await.map_err(|_| Overloaded),
         }
     }
 
-    /// The same for a message, which would be lost otherwise: however long it takes.
-    pub(crate) async fn patient_turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
-        self.turns.acquire().await.map_err(|_| Overloaded)
+    /// Waits for the permit of a message without a limit: a message that is refused is lost.
+    pub(crate) async fn wait_for_permit(&self) -> WorkPermit {
+        self.permits.acquire().await
     }
 
-    /// Whether at most one call is being made.
-    pub(crate) fn last_turn(&self) -> bool {
-        self.turns.available_permits() + 1 >= self.max_turns
+    /// All permits.
+    pub(crate) fn permits(&self) -> &WorkPermits {
+        &self.permits
     }
 
     /// A place for one instance; waits while there are too many.

@@ -15,6 +15,7 @@ mod internal;
 mod limits;
 mod message;
 pub mod output;
+mod permits;
 pub mod precompile;
 mod report;
 mod runtime;

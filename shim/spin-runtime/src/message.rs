@@ -93,7 +93,7 @@ impl MessageHandler {
 
     async fn call(&self, payload: Vec<u8>) -> Result<(), MessageError> {
         let instances = self.component.instances();
-        let _turn = instances.patient_turn().await.map_err(|error| self.refused(&error.into()))?;
+        let _permit = instances.wait_for_permit().await;
         let mut store = self.component.store().await.map_err(|error| self.refused(&error))?;
         let tier = store.tier();
         let pre = self.pre.get(tier, || self.component.messages(tier)).map_err(|error| self.refused(&StoreError::Rest(error)))?;

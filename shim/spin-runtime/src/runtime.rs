@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use spin_app::outbound::AllowedHosts;
 use spin_app::template::Template;
@@ -75,6 +76,7 @@ pub struct Runtime {
     components: BTreeMap<String, Arc<Component>>,
     variables: Variables,
     services: Arc<Services>,
+    instances: Arc<Instances>,
 }
 
 impl Runtime {
@@ -93,7 +95,19 @@ impl Runtime {
         let hosts = Arc::new(Hosts { settings, instances: instances.clone(), made: Mutex::default() });
         let build = Build { hosts, instances, variables, stores, services };
         let components = build.components(&app, code, &files)?;
-        Ok(Arc::new(Self { app, components, variables: build.variables, services: build.services }))
+        let Build { instances, variables, services, .. } = build;
+        Ok(Arc::new(Self { app, components, variables, services, instances }))
+    }
+
+    /// How many instances work now.
+    pub fn at_work(&self) -> usize {
+        self.instances.permits().taken()
+    }
+
+    /// For how long as many instances as may work at once have worked and none of them has ended,
+    /// although a request or a message waits or has waited; none: an instance may begin to work.
+    pub fn exhausted_for(&self) -> Option<Duration> {
+        self.instances.permits().exhausted_for()
     }
 
     /// The app as it was given.

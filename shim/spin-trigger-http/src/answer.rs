@@ -98,13 +98,9 @@ pub(crate) fn routed(app: &App, mut parts: Parts, body: WasiBody, client: &Heade
 /// Lets a component answer.
 pub(crate) async fn guest(app: &Arc<App>, component: usize, request: Request<WasiBody>) -> Response<AnswerBody> {
     let Some(in_work) = app.begin() else { return overloaded() };
-    let limited = app.settings.request_timeout.map(|limit| (Instant::now(), limit));
-    // An instance that is ended over its time may look like one that failed.
-    let late = || limited.is_some_and(|(start, limit)| start.elapsed() >= limit);
     match app.handler(component).handle(request).await {
         Ok(response) => response.map(|body| AnswerBody::guest(body, in_work)),
         Err(HttpError::TimedOut) => empty(StatusCode::GATEWAY_TIMEOUT),
-        Err(HttpError::Failed) if late() => empty(StatusCode::GATEWAY_TIMEOUT),
         Err(HttpError::Overloaded) => overloaded(),
         Err(HttpError::BadRequest) => empty(StatusCode::BAD_REQUEST),
         Err(HttpError::Failed) => empty(StatusCode::INTERNAL_SERVER_ERROR),

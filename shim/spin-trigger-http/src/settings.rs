@@ -29,7 +29,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long a client may neither send the body it announced nor take the answer it asked for.
     pub stall_timeout: Duration,
-    /// How long a component may work on a request before 504 is answered and its instance ended; none: as long as it likes.
+    /// How long a component may work without progress on a request before 504 is answered, or the answer
+    /// is broken off, and its instance ended; also how long it may work after its answer. None: no limit.
     pub request_timeout: Option<Duration>,
     /// How long a worker looks for the next request before it sleeps, while requests come in short intervals; zero: never. While it looks it takes
     /// processor time that nobody else wants.
@@ -57,7 +58,7 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
-            request_timeout: None,
+            request_timeout: Some(Duration::from_secs(120)),
             busy_poll: Duration::from_micros(100),
             reuse: None,
             linger: Duration::from_secs(2),

@@ -24,7 +24,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_in_work: 128,
-            message_timeout: None,
+            message_timeout: Some(Duration::from_secs(60 * 60)),
             connect_timeout: Duration::from_secs(10),
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),

@@ -29,6 +29,25 @@ fn clients(task: &Task<'_>, count: usize, path: &str) -> Vec<TcpStream> {
     (0..count).map(client).collect()
 }
 
+#[test]
+fn requests_whose_clients_left_leave_nothing_behind() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("left", &SpinApp::http("probe-http", ""));
+    task.get("/?count");
+    let (files, memory) = holdings(task.pid());
+    for _ in 0..26 {
+        let waiting = clients(&task, 100, "/?sleep=10000000");
+        assert_eq!(task.get("/?count").status, 200);
+        drop(waiting);
+    }
+    assert_eq!(task.get("/?count").status, 200);
+    wait_for("files and memory to be given back", 10, || match holdings(task.pid()) {
+        // Used slots stay warm, with 2 MiB each at most.
+        (left, bytes) if left <= files + 5 && bytes < memory + (32 << 20) => Ok(()),
+        left => Err(format!("{left:?}, before that {:?}", (files, memory))),
+    });
+}
+
 /// Whether the process exists.
 fn runs(pid: i32) -> bool {
     pids().contains(&pid)

@@ -24,7 +24,7 @@ const MAX_COUNT: u32 = 1 << 20;
 pub struct Settings {
     /// `SPIN_HTTP_LISTEN_ADDR`: where HTTP triggers listen; 0.0.0.0:80.
     pub listen: SocketAddr,
-    /// `SPIN_HTTP_REQUEST_TIMEOUT`: seconds a component may work on a request. 0: no limit.
+    /// `SPIN_HTTP_REQUEST_TIMEOUT`: seconds without progress after which a request is ended; 120. 0: no limit.
     pub request_timeout: Option<Duration>,
     /// `SPIN_HTTP_INSTANCE_REUSE`: how many requests an instance answers before it is dropped; as its kind expects.
     pub reuse: Option<u32>,
@@ -35,7 +35,7 @@ pub struct Settings {
     pub linger: Option<Duration>,
     /// `SPIN_REDIS_MAX_MESSAGES`: messages in work at once.
     pub max_messages: Option<u32>,
-    /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message. 0: no limit.
+    /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message; 3600. 0: no limit.
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
@@ -161,6 +161,20 @@ mod tests {
         let settings = read(&env).expect("good values");
         assert_eq!((settings.listen.port(), settings.grace), (8080, Duration::from_millis(500)));
         assert_eq!(settings.max_instance_memory, None);
+    }
+
+    #[test]
+    fn time_limits_have_defaults_and_0_is_none() {
+        let limits = |env: &[(&str, &str)]| {
+            let settings = read(env).expect("good values");
+            [settings.request_timeout, settings.message_timeout].map(|limit| limit.map(|limit| limit.as_secs()))
+        };
+        assert_eq!(limits(&[]), [Some(120), Some(3600)]);
+        assert_eq!(limits(&[("SPIN_HTTP_REQUEST_TIMEOUT", "0"), ("SPIN_REDIS_MESSAGE_TIMEOUT", "0.0")]), [None, None]);
+        assert_eq!(
+            limits(&[("SPIN_HTTP_REQUEST_TIMEOUT", "31536000"), ("SPIN_REDIS_MESSAGE_TIMEOUT", "5")]),
+            [Some(31_536_000), Some(5)]
+        );
     }
 
     #[test]

@@ -17,6 +17,8 @@ use wasmtime_wasi_http::{
 
 use super::{Guest, HostState};
 use crate::InternalTarget;
+use crate::internal::{Depth, MAX_DEPTH};
+use crate::output::say;
 pub(crate) use client::Client;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
@@ -33,11 +35,13 @@ type Boxed<T> = Box<dyn Future<Output = T> + Send>;
 /// One instance's way out.
 pub(crate) struct Hooks {
     guest: Arc<Guest>,
+    /// The depth of the requests that the instance works on.
+    pub(super) depth: u32,
 }
 
 impl Hooks {
     pub(super) fn new(guest: Arc<Guest>) -> Self {
-        Self { guest }
+        Self { guest, depth: 0 }
     }
 }
 
@@ -63,9 +67,9 @@ impl WasiHttpHooks for Hooks {
         // Tells what became of the answer's body; nothing here depends on it.
         _answered: Boxed<Result<()>>,
     ) -> Boxed<Result<(Response<WasiBody>, Boxed<Result<()>>)>> {
-        let guest = self.guest.clone();
+        let (guest, depth) = (self.guest.clone(), self.depth);
         Box::new(async move {
-            let answer = guest.send(request, options.unwrap_or_default()).await?;
+            let answer = guest.send(request, options.unwrap_or_default(), depth).await?;
             // The connection lives in a task of its own: nothing is left to be driven.
             Ok((answer, Box::new(std::future::ready(Ok(()))) as Boxed<_>))
         })
@@ -73,12 +77,12 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Guest {
-    async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
+    async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions, depth: u32) -> Result<Response<WasiBody>> {
         one_host(request.headers_mut());
         let url = url(&request)?;
         if let "self" | "self.alt" = url.host.as_str() {
             return match self.may_ask_self(&url.scheme) {
-                true => self.send_inside(InternalTarget::SelfApp, request).await,
+                true => self.send_inside(InternalTarget::SelfApp, request, depth).await,
                 false => Err(Error::HttpRequestDenied),
             };
         }
@@ -86,13 +90,25 @@ impl Guest {
             return Err(Error::HttpRequestDenied);
         }
         match chained_component(&url.host) {
-            Some(component) => self.send_inside(InternalTarget::Component(component), request).await,
+            Some(component) => self.send_inside(InternalTarget::Component(component), request, depth).await,
             None => self.services.http.send(request, options).await,
         }
     }
 
-    async fn send_inside(&self, target: InternalTarget<'_>, request: Request<WasiBody>) -> Result<Response<WasiBody>> {
+    /// Sends a request to a component of the app. `depth`: of the asking instance.
+    async fn send_inside(
+        &self,
+        target: InternalTarget<'_>,
+        mut request: Request<WasiBody>,
+        depth: u32,
+    ) -> Result<Response<WasiBody>> {
         let Some(handler) = self.services.internal.get() else { return Err(Error::DestinationNotFound) };
+        if depth >= MAX_DEPTH {
+            let id = &self.id;
+            say(&format!("component \"{id}\" failed to ask within the app: {MAX_DEPTH} nested requests are the limit"));
+            return Err(Error::LoopDetected);
+        }
+        request.extensions_mut().insert(Depth(depth + 1));
         // A task of its own: the event loop of the asking instance's store may be polling this future,
         // and wasmtime panics if another store's event loop runs within it.
         let mut answering = Answering(tokio::spawn(handler.handle(target, request)));

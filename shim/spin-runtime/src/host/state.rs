@@ -68,6 +68,13 @@ impl HostState {
     }
 }
 
+impl HostState {
+    /// Sets the depth of the requests that the instance works on from now on.
+    pub(crate) fn set_depth(&mut self, depth: u32) {
+        self.outbound.depth = depth;
+    }
+}
+
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }

@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use ::http::Response;
 use ::http::header::CONTENT_LENGTH;
+use ::http::{Response, StatusCode};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::{BodyError, WasiBody};
+use super::limit::Wait;
+use super::session::Caller;
+use super::{BodyError, WasiBody, report};
 
 /// Bytes that are kept here; of a longer body the rest streams.
 const LONGEST: usize = 64 << 10;
@@ -38,23 +40,39 @@ struct Gathered {
     error: Option<BodyError>,
     /// Whether the length of what is here may be told: the guest has told none itself.
     sized: bool,
+    /// Bytes that are still to come, if the answer has a `content-length`.
+    owed: Option<u64>,
+    /// The caller, until the whole body has come.
+    caller: Option<Caller>,
+    /// The wait for the next part of the rest.
+    wait: Wait,
 }
 
 impl Gathering {
     pub(super) fn new(response: Response<WasiBody>) -> Self {
-        let sized = !response.headers().contains_key(CONTENT_LENGTH);
-        let response = response.map(|body| Gathered { frames: VecDeque::new(), rest: Some(body), error: None, sized });
+        let length = response.headers().get(CONTENT_LENGTH);
+        let (sized, owed) = (length.is_none(), length.and_then(|length| length.to_str().ok()?.parse().ok()));
+        let response = response.map(|body| Gathered {
+            frames: VecDeque::new(),
+            rest: Some(body),
+            error: None,
+            sized,
+            owed,
+            caller: None,
+            wait: Wait::new(None),
+        });
         Self { response, bytes: 0, turns: 0, empty_turns: 0 }
     }
 
     /// Takes what there is; whether to look again once the guest has gone on: there was neither all nor enough.
     pub(super) fn look(&mut self, context: &mut Context<'_>) -> bool {
-        let Gathered { frames, rest, error, .. } = self.response.body_mut();
+        let Gathered { frames, rest, error, owed, .. } = self.response.body_mut();
         let before = frames.len();
         while let Some(body) = rest {
             match Pin::new(body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.bytes += frame.data_ref().map_or(0, Bytes::len).max(SMALLEST);
+                    count(owed, &frame);
                     frames.push_back(frame);
                     if self.bytes >= LONGEST {
                         return false;
@@ -75,9 +93,28 @@ impl Gathering {
         false
     }
 
-    /// The answer, whose body goes on where it was left.
-    pub(super) fn finish(self) -> Response<WasiBody> {
+    /// The answer, whose body goes on from here. If the body is dropped before its end, the caller has
+    /// left.
+    pub(super) fn finish(mut self, caller: impl Into<Option<Caller>>) -> Response<WasiBody> {
+        // The server never polls the bodies of these.
+        let without_body = matches!(self.response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body = self.response.body_mut();
+        match caller.into() {
+            Some(caller) if without_body || body.is_complete() => caller.answered(),
+            Some(caller) => {
+                body.wait = Wait::new(caller.session().handler.timeout());
+                body.caller = Some(caller);
+            }
+            None => {}
+        }
         self.response.map(BodyExt::boxed_unsync)
+    }
+}
+
+/// Subtracts a part of the body that has come.
+fn count(owed: &mut Option<u64>, frame: &Frame<Bytes>) {
+    if let Some(owed) = owed {
+        *owed = owed.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
     }
 }
 
@@ -86,6 +123,24 @@ impl Gathered {
     fn is_whole(&self) -> bool {
         self.rest.is_none() && self.error.is_none()
     }
+
+    /// Whether nothing more is to come. The server does not poll a body beyond its `content-length`.
+    fn is_complete(&self) -> bool {
+        self.rest.is_none() || self.owed == Some(0)
+    }
+
+    /// Ends the work, because no part of the answer has come for too long.
+    fn give_up(&mut self) -> BodyError {
+        if let Some(caller) = self.caller.take() {
+            let handler = &caller.session().handler;
+            let (id, limit) = (handler.component(), handler.timeout().unwrap_or_default());
+            report::say(&format!(
+                "component \"{id}\" sent no further part of its answer for {limit:?}, so its instance was ended"
+            ));
+        }
+        self.rest = None;
+        BodyError::HttpResponseTimeout
+    }
 }
 
 impl Body for Gathered {
@@ -93,16 +148,34 @@ impl Body for Gathered {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(frame) = self.frames.pop_front() {
+        let this = &mut *self;
+        if let Some(frame) = this.frames.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        if let Some(error) = self.error.take() {
+        if let Some(error) = this.error.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match &mut self.rest {
-            Some(rest) => Pin::new(rest).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        let frame = match Pin::new(rest).poll_frame(context) {
+            Poll::Pending => {
+                ready!(this.wait.poll(context));
+                return Poll::Ready(Some(Err(this.give_up())));
+            }
+            Poll::Ready(frame) => frame,
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                this.wait.end();
+                count(&mut this.owed, frame);
+            }
+            Some(Err(_)) | None => this.rest = None,
         }
+        if this.is_complete()
+            && let Some(caller) = this.caller.take()
+        {
+            caller.answered();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -148,7 +221,7 @@ mod tests {
                 step(&mut sender);
             }
         }
-        (gathering.finish().into_body(), sender)
+        (gathering.finish(None).into_body(), sender)
     }
 
     fn send(frame: impl Fn() -> Result<Frame<Bytes>, BodyError>) -> impl Fn(&mut Option<Sent>) {

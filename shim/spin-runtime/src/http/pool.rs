@@ -6,7 +6,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use super::Reuse;
-use super::work::{Instance, Job, Seat};
+use super::session::{Caller, Session};
+use super::work::{Instance, Job};
 use crate::{Component, report};
 
 pub(super) struct Pool {
@@ -21,7 +22,7 @@ struct State {
     idle: Vec<(Instance, Instant)>,
     /// Whether somebody is there to end the idle ones.
     watched: bool,
-    open: Vec<Arc<Seat>>,
+    open: Vec<Arc<Session>>,
 }
 
 impl Pool {
@@ -38,27 +39,27 @@ impl Pool {
         self.state().idle.pop().map(|(instance, _)| instance)
     }
 
-    /// Gives the job to an instance that waits for something else, or gives it back.
-    pub(super) fn offer(&self, job: Job) -> Option<Job> {
-        match self.state().open.pop() {
-            Some(seat) => {
-                seat.give(job);
-                None
-            }
-            None => Some(job),
-        }
+    /// Gives the job to an instance that waits for something else and works on requests of that depth, or
+    /// gives the job back.
+    #[expect(clippy::result_large_err, reason = "a job that is given back goes on to a new instance, as it is")]
+    pub(super) fn offer(&self, job: Job, depth: u32) -> Result<Caller, Job> {
+        // Locked until the job is given: `HttpHandler::close` finds either the session or the job.
+        let mut state = self.state();
+        let Some(found) = state.open.iter().rposition(|session| session.depth == depth) else { return Err(job) };
+        let session = state.open.remove(found);
+        Ok(session.give(job))
     }
 
     /// That instance would take one more, if that is not known already.
-    pub(super) fn open(&self, seat: &Arc<Seat>) {
-        if !seat.open() {
-            self.state().open.push(seat.clone());
+    pub(super) fn open(&self, session: &Arc<Session>) {
+        if !session.open() {
+            self.state().open.push(session.clone());
         }
     }
 
     /// That instance would not, after all.
-    pub(super) fn close(&self, seat: &Arc<Seat>) {
-        self.state().open.retain(|open| !Arc::ptr_eq(open, seat));
+    pub(super) fn close(&self, session: &Arc<Session>) {
+        self.state().open.retain(|open| !Arc::ptr_eq(open, session));
     }
 
     /// Takes back an instance that has nothing left to do, or failed.
@@ -69,7 +70,7 @@ impl Pool {
             return self.keep(instance);
         }
         // Where others wait, the next instance is made soonest in the place that was just used; where nobody does, the answer goes out first.
-        if self.component.instances().last_turn()
+        if self.component.instances().permits().taken() <= 1
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move { drop(instance) });

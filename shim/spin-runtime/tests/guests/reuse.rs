@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use harness::wait::until;
 use spin_runtime::http::Reuse;
 use spin_runtime::{HttpError, HttpOptions};
 use tokio::task::{JoinHandle, yield_now};
@@ -121,6 +122,7 @@ async fn an_instance_works_on_after_its_answer_but_not_for_ever() {
     let http = counting("probe-p3", SECOND, None).await;
     assert_eq!(waiting(&http, "/?after=20000").await.await.unwrap().unwrap().text(), "1 1");
     assert_eq!(http.get("/").await.text(), "2 1");
+    settled().await;
     after(Duration::from_secs(2)).await;
     assert_eq!(http.get("/").await.text(), "1 1");
 }
@@ -144,4 +146,40 @@ async fn a_request_that_an_ending_instance_was_given_is_anothers() {
     rings.await;
     assert_eq!(http.get("/").await.text(), "1 1");
     assert_eq!(too_long.await.unwrap().unwrap_err(), HttpError::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_ends_when_all_its_clients_have_left() {
+    let http = counting("probe-p3", None, None).await;
+    let waiting = [waiting(&http, "/?sleep=100000").await, waiting(&http, "/?sleep=100000").await];
+    waiting.iter().for_each(JoinHandle::abort);
+    settled().await;
+    assert_eq!(http.get("/").await.text(), "1 1");
+    assert_eq!(http.runtime.at_work(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_with_an_abandoned_request_finishes_the_others_and_takes_no_more() {
+    let http = counting("probe-p3", SECOND, None).await;
+    let (left, stays) = (waiting(&http, "/?sleep=100000").await, waiting(&http, "/?sleep=900").await);
+    left.abort();
+    settled().await;
+    assert_eq!(http.get("/").await.text(), "1 1");
+    assert_eq!(stays.await.unwrap().unwrap().text(), "2 2");
+    settled().await;
+    assert_eq!(http.runtime.at_work(), 1, "work after an answer may go on");
+    after(Duration::from_secs(2)).await;
+    assert_eq!(http.runtime.at_work(), 0);
+}
+
+#[tokio::test]
+async fn an_instance_that_computes_after_a_client_left_ends_soon() {
+    let http = counting("probe-p3", None, None).await;
+    let asked = http.clone();
+    let left = tokio::spawn(async move { asked.try_ask("GET", "/?later=300", "").await });
+    settled().await;
+    assert_eq!(http.get("/").await.text(), "2 2");
+    left.abort();
+    let at_work = async || http.runtime.at_work() == 0;
+    until("the instance to end", Duration::from_secs(20), at_work).await;
 }

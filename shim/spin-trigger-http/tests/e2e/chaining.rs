@@ -1,7 +1,10 @@
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::client::get;
-use crate::fixture::{Running, serve};
+use crate::fixture::{Running, inputs, run, serve, settings};
 
 #[tokio::test]
 async fn a_component_reaches_another_by_its_id_even_a_private_one() {
@@ -60,4 +63,27 @@ async fn guests_of_either_generation_ask_each_other_at_any_depth() {
         }
         running.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_asks_itself_without_end_fails_and_others_are_answered() {
+    for guest in ["outbound", "outbound-p3"] {
+        let running = asked_from_outside(guest).await;
+        let asking = (0..20).map(|_| get(running.address, "/again"));
+        let (endless, other) = tokio::join!(join_all(asking), get(running.address, "/fetch?http://hello-p2.spin.internal/"));
+        assert!(endless.iter().all(|answer| answer.status == 502), "{guest}: {endless:?}");
+        assert_eq!(other.told(), (200, "hello"), "{guest}");
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_asks_itself_with_all_instances_taken_fails_at_once() {
+    let mut inputs = inputs(&["outbound-p3"], json!([{"route": "/...", "component": "outbound-p3"}]));
+    inputs.engine.max_instances = 3;
+    let running = run(inputs, settings()).await;
+    let begun = Instant::now();
+    assert_eq!(get(running.address, "/again").await.status, 503);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited for itself");
+    running.end().await;
 }

@@ -1,6 +1,7 @@
 //! The HTTP trigger with real guests and real sockets. The guests are built by tests/components; SPIN_TEST_COMPONENTS names
 //! the directory they are in.
 
+mod abandoned;
 mod answering;
 mod chaining;
 mod client;
@@ -9,3 +10,4 @@ mod fixture;
 mod limits;
 mod protocol;
 mod starting;
+mod time_limits;
