@@ -109,11 +109,8 @@ pub(crate) async fn guest(app: &Arc<App>, component: usize, request: Request<Was
 
 fn reserved_answer(app: &App, name: &str) -> Response<AnswerBody> {
     match name {
-        "health" if app.draining() => {
-            let mut response = Response::new(AnswerBody::host("draining"));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response
-        }
+        "health" if app.draining() => unhealthy("draining"),
+        "health" if app.is_stuck() => unhealthy("stuck: requests wait, and no instance becomes free"),
         "health" => Response::new(AnswerBody::host("OK")),
         "info" => {
             let mut response = Response::new(AnswerBody::host(app.info.clone()));
@@ -122,6 +119,12 @@ fn reserved_answer(app: &App, name: &str) -> Response<AnswerBody> {
         }
         _ => empty(StatusCode::NOT_FOUND),
     }
+}
+
+fn unhealthy(reason: &'static str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::host(reason));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 fn refuse(malformed: &Malformed) -> Response<AnswerBody> {

@@ -41,6 +41,7 @@ pub(crate) struct App {
     pub components: BTreeMap<String, usize>,
     /// By worker, then by component: an instance stays on the runtime that made it.
     handlers: Vec<Vec<HttpHandler>>,
+    runtime: Arc<Runtime>,
     pub info: Bytes,
     pub settings: Settings,
     in_work: AtomicUsize,
@@ -51,7 +52,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub fn new(runtime: &Runtime, settings: Settings) -> Result<Self, Error> {
+    pub fn new(runtime: &Arc<Runtime>, settings: Settings) -> Result<Self, Error> {
         let app = runtime.app();
         config::check_app(app.trigger_metadata("http"))?;
         let mut router = Router::new();
@@ -79,6 +80,7 @@ impl App {
             router,
             components: indices,
             handlers: (0..settings.workers.max(1)).map(handlers).collect::<Result<_, _>>()?,
+            runtime: runtime.clone(),
             info: reserved::info(&app.metadata),
             settings,
             in_work: AtomicUsize::new(0),
@@ -103,6 +105,12 @@ impl App {
     /// Requests in work and waiting.
     pub fn in_work(&self) -> usize {
         self.in_work.load(Ordering::Relaxed)
+    }
+
+    /// Whether no request can be answered: all instances have worked for [`Settings::stuck_after`], none of
+    /// them has become free, and a request has waited.
+    pub fn is_stuck(&self) -> bool {
+        self.runtime.exhausted_for().is_some_and(|time| time >= self.settings.stuck_after)
     }
 
     /// From now on the server answers as one that goes away.

@@ -32,6 +32,8 @@ pub struct Settings {
     /// How long a component may work without progress on a request before 504 is answered, or the answer
     /// is broken off, and its instance ended; also how long it may work after its answer. None: no limit.
     pub request_timeout: Option<Duration>,
+    /// The health path answers 503 once no instance has become free for this long and a request has waited.
+    pub stuck_after: Duration,
     /// How long a worker looks for the next request before it sleeps, while requests come in short intervals; zero: never. While it looks it takes
     /// processor time that nobody else wants.
     pub busy_poll: Duration,
@@ -59,6 +61,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
             request_timeout: Some(Duration::from_secs(120)),
+            stuck_after: Duration::from_secs(10),
             busy_poll: Duration::from_micros(100),
             reuse: None,
             linger: Duration::from_secs(2),

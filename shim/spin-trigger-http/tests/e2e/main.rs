@@ -10,4 +10,5 @@ mod fixture;
 mod limits;
 mod protocol;
 mod starting;
+mod stuck;
 mod time_limits;
