@@ -6,8 +6,8 @@ mod roots;
 
 use std::sync::{Arc, LazyLock};
 
-use ::http::header::{CONNECTION, HOST, HeaderName};
-use ::http::{HeaderMap, Request, Response};
+use ::http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use ::http::{Request, Response};
 use spin_app::outbound::{OutboundUrl, chained_component};
 use tokio::task::JoinHandle;
 use wasmtime::component::Linker;
@@ -45,7 +45,7 @@ impl Hooks {
     }
 }
 
-/// What a guest neither sees nor sets: the connection's own. The host it may see, and even choose. Spin's, most of a short request's, are asked about first.
+/// What a guest neither sees nor sets: the connection's own. The host it may see and set, but what it set is replaced. Spin's, most of a short request's, are asked about first.
 fn forbidden(name: &HeaderName) -> bool {
     !name.as_str().starts_with("spin-") && name != HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
@@ -78,8 +78,8 @@ impl WasiHttpHooks for Hooks {
 
 impl Guest {
     async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions, depth: u32) -> Result<Response<WasiBody>> {
-        one_host(request.headers_mut());
         let url = url(&request)?;
+        set_host(&mut request)?;
         if let "self" | "self.alt" = url.host.as_str() {
             return match self.may_ask_self(&url.scheme) {
                 true => self.send_inside(InternalTarget::SelfApp, request, depth).await,
@@ -125,12 +125,15 @@ impl Drop for Answering {
     }
 }
 
-/// The host function put the address's host in front of what the guest may have set: the last one counts.
-fn one_host(headers: &mut HeaderMap) {
-    headers.remove(CONNECTION);
-    if let Some(host) = headers.get_all(HOST).iter().next_back().cloned() {
-        headers.insert(HOST, host);
-    }
+/// Names the host that the request goes to, and no other that the guest may have set: servers tell hosts that share an address apart by it, so that
+/// another one would lead past the list of allowed hosts.
+fn set_host(request: &mut Request<WasiBody>) -> Result<()> {
+    let authority = request.uri().authority().ok_or(Error::HttpRequestUriInvalid)?.as_str();
+    let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
+    let host = HeaderValue::from_str(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+    request.headers_mut().remove(CONNECTION);
+    request.headers_mut().insert(HOST, host);
+    Ok(())
 }
 
 fn url(request: &Request<WasiBody>) -> Result<OutboundUrl> {

@@ -13,7 +13,7 @@ use crate::fixture::App;
 
 const GUESTS: [&str; 2] = ["outbound", "outbound-p3"];
 
-/// A server that answers every HTTP request with its first line.
+/// A server that answers every HTTP request with its first line, and that for `/host` with the host that it names.
 pub async fn server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -22,7 +22,10 @@ pub async fn server() -> String {
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
                 while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-                    let text = String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap().to_owned();
+                    let head = String::from_utf8_lossy(&buffer[..length]);
+                    let host = head.lines().find_map(|line| line.strip_prefix("host: "));
+                    let first = head.lines().next().unwrap();
+                    let text = host.filter(|_| first.starts_with("GET /host ")).unwrap_or(first);
                     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 }
@@ -51,6 +54,14 @@ async fn a_host_that_is_not_allowed_is_not_asked() {
         let http = App::new(guest).allow("http://127.0.0.1:1").http().await;
         assert_eq!(http.ask("POST", &format!("/fetch?http://{address}/"), "").await.status, 502, "{guest}");
     }
+}
+
+#[tokio::test]
+async fn the_host_in_the_head_is_the_one_that_is_asked() {
+    let address = server().await;
+    let http = App::new("outbound").allow(&format!("http://{address}")).http().await;
+    let answer = http.ask("POST", &format!("/fetch-as-other?http://{address}/host"), "").await;
+    assert_eq!((answer.status, answer.text()), (200, address));
 }
 
 #[tokio::test]

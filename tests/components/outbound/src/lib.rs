@@ -1,6 +1,7 @@
 //! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
 //! `/redis?redis://host:port`, `/redis/select?redis://host:port` and `/tcp?1.2.3.4:80`; the last three send the
-//! request's body. `/fetch/host/path` is for clients that write queries anew. `/again` asks the app itself for `/again`.
+//! request's body. `/fetch/host/path` is for clients that write queries anew. `/again` asks the app itself for `/again`,
+//! `/fetch-as-other?http://host/path` names another host in the request's head.
 use spin_sdk::http::{Request, Response, send};
 use spin_sdk::{http_component, redis::{Connection, RedisParameter}};
 
@@ -12,6 +13,7 @@ async fn outbound(request: Request) -> Response {
     let answer = match request.path() {
         "/fetch" => fetch(target).await,
         "/again" => fetch("http://self/again").await,
+        "/fetch-as-other" => fetch_as(target, "other.example").await,
         path if path.starts_with("/fetch/") => fetch(&path.replacen("/fetch/", "http://", 1)).await,
         "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
         "/redis/select" => select_and_set(target, body).map(|()| Response::new(200, "")),
@@ -23,6 +25,10 @@ async fn outbound(request: Request) -> Response {
 
 async fn fetch(url: &str) -> Result<Response, String> {
     send(Request::get(url).build()).await.map_err(|e| e.to_string())
+}
+
+async fn fetch_as(url: &str, host: &str) -> Result<Response, String> {
+    send(Request::get(url).header("host", host).build()).await.map_err(|e| e.to_string())
 }
 
 fn set_and_get(address: &str, value: &[u8]) -> Result<Vec<u8>, String> {
