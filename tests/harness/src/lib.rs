@@ -10,6 +10,7 @@ pub mod containerd;
 pub mod cri;
 pub mod http;
 pub mod image;
+pub mod load;
 pub mod process;
 pub mod redis;
 pub mod registry;

@@ -46,6 +46,18 @@ pub fn signal(pid: i32, number: i32) {
     unsafe { libc::kill(pid, number) };
 }
 
+/// Raises the soft limit of open files of this process to the hard one, for tests with many connections.
+pub fn allow_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read and write the one value that they are given, which is of their type.
+    let allowed = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
+    };
+    assert_eq!(allowed, 0, "the soft limit of open files can't be raised");
+}
+
 /// The ids of all processes.
 pub fn pids() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("proc is mounted").flatten();
