@@ -65,7 +65,7 @@ impl Instances {
     }
 
     /// All permits.
-    pub(crate) fn permits(&self) -> &WorkPermits {
+    pub(crate) fn permits(&self) -> &Arc<WorkPermits> {
         &self.permits
     }
 

@@ -28,5 +28,6 @@ pub use error::RuntimeError;
 pub use http::{HttpError, HttpHandler, HttpOptions, Reuse};
 pub use internal::{InternalAnswer, InternalHandler, InternalTarget};
 pub use message::{MessageError, MessageHandler, MessageOptions};
+pub use permits::Waiting;
 pub use runtime::{Code, Inputs, Runtime};
 pub use wasmtime;

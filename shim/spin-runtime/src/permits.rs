@@ -90,17 +90,17 @@ impl Drop for WorkPermit {
 }
 
 /// Counts as one waiting request until it is dropped.
-struct Waiting<'a>(&'a WorkPermits);
+pub struct Waiting(Arc<WorkPermits>);
 
-impl<'a> Waiting<'a> {
-    fn begin(permits: &'a WorkPermits) -> Self {
+impl Waiting {
+    pub(crate) fn begin(permits: &Arc<WorkPermits>) -> Self {
         permits.waiting.fetch_add(1, Relaxed);
         let _since_before = permits.exhausted_since.compare_exchange(NEVER, permits.now(), Relaxed, Relaxed);
-        Self(permits)
+        Self(permits.clone())
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Relaxed);
     }

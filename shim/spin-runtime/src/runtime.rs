@@ -20,6 +20,7 @@ use crate::host::variables::Variables;
 use crate::host::{Guest, HostState, Linker, Services, outbound_http, redis};
 use crate::instance::Instances;
 use crate::output::Stdio;
+use crate::permits::Waiting;
 use crate::ticker::Ticker;
 use crate::tier::Tier;
 use crate::{Component, EngineSettings, InternalHandler, RuntimeError, precompile};
@@ -108,6 +109,11 @@ impl Runtime {
     /// although a request or a message waits or has waited; none: an instance may begin to work.
     pub fn exhausted_for(&self) -> Option<Duration> {
         self.instances.permits().exhausted_for()
+    }
+
+    /// Counts a request that a trigger keeps waiting, as one that waits for an instance, until the result is dropped.
+    pub fn begin_to_wait(&self) -> Waiting {
+        Waiting::begin(self.instances.permits())
     }
 
     /// The app as it was given.

@@ -2,16 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::uri::Authority;
 use spin_runtime::http::{HttpHandler, HttpOptions};
 use spin_runtime::{Component, Runtime};
 
 use crate::config::{self, StaticResponse, Trigger};
 use crate::error::Error;
+use crate::registry::Registry;
 use crate::reserved;
 use crate::router::Router;
 use crate::settings::Settings;
@@ -43,12 +44,13 @@ pub(crate) struct App {
     handlers: Vec<Vec<HttpHandler>>,
     runtime: Arc<Runtime>,
     pub info: Bytes,
+    /// The server's own address, under which it is reached; set once its port is bound.
+    pub authority: OnceLock<Authority>,
     pub settings: Settings,
     in_work: AtomicUsize,
     draining: AtomicBool,
-    started: Instant,
-    /// Milliseconds after `started`; kept only while draining.
-    last_request: AtomicU64,
+    /// All connections and streams.
+    pub registry: Arc<Registry>,
 }
 
 impl App {
@@ -82,12 +84,17 @@ impl App {
             handlers: (0..settings.workers.max(1)).map(handlers).collect::<Result<_, _>>()?,
             runtime: runtime.clone(),
             info: reserved::info(&app.metadata),
+            authority: OnceLock::new(),
+            registry: Arc::new(Registry::new(&settings)),
             settings,
             in_work: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            started: Instant::now(),
-            last_request: AtomicU64::new(0),
         })
+    }
+
+    /// The component's id.
+    pub fn component_id(&self, index: usize) -> &str {
+        self.components.iter().find(|(_, known)| **known == index).map_or("", |(id, _)| id)
     }
 
     /// The component's handler on this thread's runtime.
@@ -107,6 +114,11 @@ impl App {
         self.in_work.load(Ordering::Relaxed)
     }
 
+    /// Counts a request that waits for its turn, for [`Self::is_stuck`], until the result is dropped.
+    pub fn begin_to_wait(&self) -> spin_runtime::Waiting {
+        self.runtime.begin_to_wait()
+    }
+
     /// Whether no request can be answered: all instances have worked for [`Settings::stuck_after`], none of
     /// them has become free, and a request has waited.
     pub fn is_stuck(&self) -> bool {
@@ -116,26 +128,11 @@ impl App {
     /// From now on the server answers as one that goes away.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.touch();
     }
 
-    /// Whether the server goes away. A draining server notes the time of each request that asks.
+    /// Whether the server goes away.
     pub fn draining(&self) -> bool {
-        let draining = self.draining.load(Ordering::Relaxed);
-        if draining {
-            self.touch();
-        }
-        draining
-    }
-
-    fn touch(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_request.store(now, Ordering::Relaxed);
-    }
-
-    /// How long ago the draining server was last asked for anything.
-    pub fn quiet(&self) -> Duration {
-        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_request.load(Ordering::Relaxed)))
+        self.draining.load(Ordering::Relaxed)
     }
 }
 

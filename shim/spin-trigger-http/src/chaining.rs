@@ -1,12 +1,10 @@
 //! Requests from one component of the app to another, or to the app itself, without a network between them.
 
 use std::future::ready;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use http::header::HOST;
-use http::uri::Authority;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use spin_runtime::http::{BodyError, WasiBody};
@@ -24,8 +22,6 @@ const NO_CLIENT: HeaderValue = HeaderValue::from_static("0.0.0.0:0");
 /// Answers what the app's own components ask; it does not keep the server alive.
 pub(crate) struct Chaining {
     app: Weak<App>,
-    /// Whom a request to `http://self` is for.
-    own: Option<Authority>,
     /// `/...`: the route that a component is told when it was addressed by its id.
     everything: Router<()>,
 }
@@ -33,18 +29,19 @@ pub(crate) struct Chaining {
 type Answer = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, BodyError>> + Send>>;
 
 impl Chaining {
-    pub fn new(app: &Arc<App>, listening: SocketAddr) -> Self {
+    pub fn new(app: &Arc<App>) -> Self {
         let mut everything = Router::new();
         let added = everything.add("/...", ());
         debug_assert!(added.is_ok(), "a wildcard alone is a route");
-        Self { app: Arc::downgrade(app), own: Authority::try_from(reachable(listening).to_string()).ok(), everything }
+        Self { app: Arc::downgrade(app), everything }
     }
 
     fn to_component(&self, app: Arc<App>, id: &str, request: Request<WasiBody>) -> Result<Answer, BodyError> {
         let component = *app.components.get(id).ok_or(BodyError::DestinationNotFound)?;
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(HOST);
-        let uri = headers::absolute_uri(&parts.uri, &parts.headers).map_err(|_| BodyError::HttpRequestUriInvalid)?;
+        let uri = headers::absolute_uri(&parts.uri, parts.version, &parts.headers, || None)
+            .map_err(|_| BodyError::HttpRequestUriInvalid)?;
         let found = self.everything.find(uri.path()).ok_or(BodyError::HttpRequestUriInvalid)?;
         headers::set(&mut parts.headers, &uri, &found, &NO_CLIENT).map_err(|_| BodyError::HttpRequestUriInvalid)?;
         parts.uri = uri;
@@ -57,9 +54,9 @@ impl Chaining {
         parts.headers.remove(HOST);
         let mut uri = parts.uri.into_parts();
         uri.scheme = Some(http::uri::Scheme::HTTP);
-        uri.authority = self.own.clone();
+        uri.authority = app.authority.get().cloned();
         parts.uri = Uri::from_parts(uri).map_err(|_| BodyError::HttpRequestUriInvalid)?;
-        match answer::routed(&app, parts, body, &NO_CLIENT) {
+        match answer::routed(&app, parts, body, &NO_CLIENT, || None) {
             Asked::Guest(component, request) => Ok(ask(app, component, request)),
             Asked::Host(response) => Ok(Box::pin(ready(Ok(boxed(response))))),
         }
@@ -78,19 +75,12 @@ impl InternalHandler for Chaining {
 }
 
 fn ask(app: Arc<App>, component: usize, request: Request<WasiBody>) -> Answer {
-    Box::pin(async move { Ok(boxed(answer::guest(&app, component, request).await)) })
+    Box::pin(async move {
+        let Some(in_work) = app.begin() else { return Ok(boxed(answer::overloaded())) };
+        Ok(boxed(answer::guest(&app, component, request).await.map(|body| body.in_work(in_work, None))))
+    })
 }
 
 fn boxed(response: Response<AnswerBody>) -> Response<WasiBody> {
     response.map(BodyExt::boxed_unsync)
-}
-
-/// An address under which a listener on all addresses reaches itself.
-fn reachable(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
 }

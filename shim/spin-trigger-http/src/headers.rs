@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use crate::router::Match;
 
@@ -20,30 +20,52 @@ const SET: usize = 7;
 /// Each `:name` of a route becomes a header with this prefix.
 const PATH_MATCH: &str = "spin-path-match-";
 
-/// Why a request cannot be shown to a guest.
-#[derive(Debug, PartialEq)]
+/// Why a request cannot be shown to a guest. The sentence is the body of the answer 400.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Malformed {
-    /// Neither the address nor a `Host` header says whom the request is for.
+    /// An HTTP/1.1 request names its host neither in the request line nor in a header.
+    #[error("no Host header")]
     NoHost,
-    /// The `Host` header is no authority, or there are several.
+    /// There are several `Host` headers.
+    #[error("more than one Host header")]
+    Hosts,
+    /// The host is no `name:port` or `address:port`.
+    #[error("the host is malformed: it must be a name or an address, and a port of at most 65535 where there is one")]
     Host,
+    /// The host has a user name before it, which HTTP forbids.
+    #[error("the host is malformed: it must have no user name or password")]
+    UserInfo,
     /// The address and the `Host` header name different hosts.
+    #[error("the request line and the Host header name different hosts")]
     HostMismatch,
     /// The path has bytes that no header can carry.
+    #[error("the path is malformed")]
     Path,
 }
 
-/// Gives the request an absolute address: whom it is for comes from the request line or from `Host`, which must agree.
-pub(crate) fn absolute_uri(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Malformed> {
+/// Makes the address of a request absolute. The host comes from the request line or from `Host`, which must agree. `fallback` stands
+/// for the host of a request that need not name any: one of HTTP/1.0, or one whose `Host` is empty (RFC 9112, 3.2).
+pub(crate) fn absolute_uri(
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    fallback: impl FnOnce() -> Option<Authority>,
+) -> Result<Uri, Malformed> {
     let mut hosts = headers.get_all(HOST).iter();
-    let host = hosts.next().map(|host| Authority::try_from(host.as_bytes()).map_err(|_| Malformed::Host)).transpose()?;
+    let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(Malformed::Host);
+        return Err(Malformed::Hosts);
     }
-    let authority = match (uri.authority(), host) {
-        (Some(line), Some(host)) if *line != host => return Err(Malformed::HostMismatch),
-        (Some(line), _) => line.clone(),
-        (None, Some(host)) => host,
+    if let Some(line) = uri.authority() {
+        check(line)?;
+    }
+    let authority = match (uri.authority(), host.map(HeaderValue::as_bytes)) {
+        (Some(line), None | Some(b"")) => line.clone(),
+        (Some(line), Some(host)) if *line == parse(host)? => line.clone(),
+        (Some(_), Some(_)) => return Err(Malformed::HostMismatch),
+        (None, Some(b"")) => fallback().ok_or(Malformed::NoHost)?,
+        (None, Some(host)) => parse(host)?,
+        (None, None) if version < Version::HTTP_11 => fallback().ok_or(Malformed::NoHost)?,
         (None, None) => return Err(Malformed::NoHost),
     };
     let mut parts = http::uri::Parts::default();
@@ -51,6 +73,26 @@ pub(crate) fn absolute_uri(uri: &Uri, headers: &HeaderMap) -> Result<Uri, Malfor
     parts.authority = Some(authority);
     parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).map_err(|_| Malformed::Path)
+}
+
+fn parse(host: &[u8]) -> Result<Authority, Malformed> {
+    let authority = Authority::try_from(host).map_err(|_| Malformed::Host)?;
+    check(&authority).map(|()| authority)
+}
+
+/// The parser of authorities takes user names and any digits for a port.
+fn check(authority: &Authority) -> Result<(), Malformed> {
+    if authority.as_str().contains('@') {
+        return Err(Malformed::UserInfo);
+    }
+    let (host, port) = authority.as_str().split_at(authority.host().len());
+    // An empty port is allowed after its colon: RFC 3986, 3.2.3.
+    let port = if port.is_empty() { Some("") } else { port.strip_prefix(':') };
+    let digits = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits {
+        Some(digits) if !host.is_empty() && (digits.is_empty() || digits.parse::<u16>().is_ok()) => Ok(()),
+        _ => Err(Malformed::Host),
+    }
 }
 
 /// Replaces whatever the client sent under the names that are the host's to set, and drops what concerns only this hop.
@@ -143,26 +185,47 @@ mod tests {
         assert!(!shown.iter().any(|(name, _)| name == "connection"));
     }
 
-    fn absolute(uri: &str, hosts: &[&'static str]) -> Result<String, Malformed> {
+    fn absolute(version: Version, uri: &str, hosts: &[&'static str]) -> Result<String, Malformed> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, HeaderValue::from_static(host));
         }
-        absolute_uri(&uri.parse().expect("an address"), &headers).map(|uri| uri.to_string())
+        let fallback = || Some(Authority::from_static("10.0.0.1:80"));
+        absolute_uri(&uri.parse().expect("an address"), version, &headers, fallback).map(|uri| uri.to_string())
     }
 
     #[test]
     fn the_host_comes_from_the_header_or_the_request_line() {
-        assert_eq!(absolute("/a?b", &["h:81"]), Ok("http://h:81/a?b".to_owned()));
-        assert_eq!(absolute("http://h/a", &["h"]), Ok("http://h/a".to_owned()));
-        assert_eq!(absolute("http://h/a", &[]), Ok("http://h/a".to_owned()));
+        let absolute = |uri, hosts| absolute(Version::HTTP_11, uri, hosts).expect("well formed");
+        assert_eq!(absolute("/a?b", &["h:81"]), "http://h:81/a?b");
+        assert_eq!(absolute("/", &["[::1]:80"]), "http://[::1]:80/");
+        assert_eq!(absolute("http://h/a", &["h"]), "http://h/a");
+        assert_eq!(absolute("http://h/a", &[]), "http://h/a");
     }
 
     #[test]
-    fn a_host_that_is_missing_doubled_or_contradicted_is_refused() {
-        assert_eq!(absolute("/a", &[]), Err(Malformed::NoHost));
-        assert_eq!(absolute("/a", &["h", "i"]), Err(Malformed::Host));
-        assert_eq!(absolute("/a", &["h h"]), Err(Malformed::Host));
-        assert_eq!(absolute("http://h/a", &["i"]), Err(Malformed::HostMismatch));
+    fn the_servers_own_address_stands_for_a_host_that_need_not_be_named() {
+        assert_eq!(absolute(Version::HTTP_10, "/a", &[]).as_deref(), Ok("http://10.0.0.1:80/a"));
+        assert_eq!(absolute(Version::HTTP_11, "/a", &[""]).as_deref(), Ok("http://10.0.0.1:80/a"));
+        assert_eq!(absolute(Version::HTTP_11, "http://h/a", &[""]).as_deref(), Ok("http://h/a"));
+        assert_eq!(absolute(Version::HTTP_10, "/a", &["h"]).as_deref(), Ok("http://h/a"));
+    }
+
+    #[test]
+    fn a_host_that_is_missing_doubled_contradicted_or_malformed_is_refused() {
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            let refused = |uri: &str, hosts: &[&'static str]| absolute(version, uri, hosts).expect_err("malformed");
+            assert_eq!(refused("/a", &["h", "i"]), Malformed::Hosts);
+            assert_eq!(refused("/a", &["h", "h"]), Malformed::Hosts);
+            assert_eq!(refused("http://h/a", &["i"]), Malformed::HostMismatch);
+            for malformed in ["h h", "a:99999", "a:+80", "a:b", ":80", "[::1]a:80"] {
+                assert_eq!(refused("/a", &[malformed]), Malformed::Host, "{malformed}");
+            }
+            assert_eq!(refused("/a", &["u:p@a"]), Malformed::UserInfo);
+            assert_eq!(refused("http://u@a/", &[]), Malformed::UserInfo);
+            assert_eq!(refused("http://a:65536/", &[]), Malformed::Host);
+        }
+        assert_eq!(absolute(Version::HTTP_11, "/a", &[]), Err(Malformed::NoHost));
+        assert_eq!(absolute(Version::HTTP_2, "/a", &[]), Err(Malformed::NoHost));
     }
 }

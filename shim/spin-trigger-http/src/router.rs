@@ -169,6 +169,15 @@ impl<T> Route<T> {
         })
     }
 
+    /// The route as `spin up` announces it, behind the server's address.
+    pub fn announced(&self) -> String {
+        let matched = String::from_utf8_lossy(self.matched.as_bytes());
+        match matched.strip_suffix("/...").or_else(|| matched.strip_suffix("/*")) {
+            Some(prefix) => format!("{prefix} (wildcard)"),
+            None => matched.into_owned(),
+        }
+    }
+
     /// The route as written, for people.
     pub fn written(&self) -> impl fmt::Display {
         String::from_utf8_lossy(self.raw.as_bytes()).into_owned()

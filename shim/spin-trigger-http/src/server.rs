@@ -5,23 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use http::uri::Authority;
 use spin_runtime::Runtime;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::accept::Acceptor;
+use crate::app::{App, Target};
 use crate::chaining::Chaining;
 use crate::error::Error;
-use crate::settings::{LINGER_QUIET, Settings};
-use crate::worker::{Accepted, Ending, Worker};
-
-/// The kernel's queue of connections not accepted yet; it cuts this to net.core.somaxconn.
-const BACKLOG: u32 = 4096;
-
-/// How long accepting rests where the process has run out of file descriptors or memory.
-const REST: Duration = Duration::from_millis(100);
+use crate::listener::{bind, reachable};
+use crate::settings::Settings;
+use crate::worker::Worker;
 
 /// An HTTP server that has its port, its routes and its components, and has only to run.
 pub struct Server {
@@ -29,8 +25,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     workers: Vec<Worker>,
-    places: Arc<Semaphore>,
-    ending: Ending,
+    abort: CancellationToken,
 }
 
 /// How a server ended.
@@ -47,18 +42,19 @@ impl Server {
     /// # Errors
     /// Whatever is wrong with the app's HTTP triggers, their components or the port; see [`Error::exit_code`].
     pub async fn bind(runtime: &Arc<Runtime>, settings: Settings) -> Result<Self, Error> {
-        let (listen, workers) = (settings.listen, settings.workers);
-        let places = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let (listen, workers, unsent) = (settings.listen, settings.workers, settings.max_kernel_unsent());
         let app = Arc::new(App::new(runtime, settings)?);
-        let listener = bind(listen)?;
-        let address = listener.local_addr().map_err(|source| Error::listen(listen, source))?;
-        runtime.set_internal(Arc::new(Chaining::new(&app, address)));
-        let ending = Ending::default();
+        let (listener, address) = bind(listen, unsent)?;
+        if let Ok(authority) = Authority::try_from(reachable(address).to_string()) {
+            app.authority.get_or_init(|| authority);
+        }
+        runtime.set_internal(Arc::new(Chaining::new(&app)));
+        let abort = CancellationToken::new();
         let workers = match workers {
-            0 | 1 => vec![Worker::here(app.clone(), ending.clone())],
-            count => (0..count).map(|index| Worker::on_thread(app.clone(), index, ending.clone())).collect::<Result<_, _>>()?,
+            0 | 1 => vec![Worker::here(app.clone(), abort.clone())],
+            count => (0..count).map(|index| Worker::on_thread(app.clone(), index, abort.clone())).collect::<Result<_, _>>()?,
         };
-        Ok(Self { app, listener, address, workers, places, ending })
+        Ok(Self { app, listener, address, workers, abort })
     }
 
     /// Where the server listens, with the port that the kernel chose where it was asked to.
@@ -66,101 +62,48 @@ impl Server {
         self.address
     }
 
-    /// The routes in words, for the start's log.
-    pub fn routes(&self) -> impl Iterator<Item = String> + '_ {
-        self.app.router.routes().map(|route| route.written().to_string())
+    /// The server's address and its routes, a line each, in the form of `spin up`.
+    pub fn announcement(&self) -> String {
+        let base = format!("http://{}", self.address);
+        let routes = self.app.router.routes().map(|route| {
+            let target = match &route.target {
+                Target::Component(index) => self.app.component_id(*index),
+                Target::Static(_) => "static response",
+            };
+            format!("\n  {target}: {base}{}", route.announced())
+        });
+        [format!("Serving {base}\nAvailable Routes:")].into_iter().chain(routes).collect()
     }
 
-    /// Serves until `drain` is cancelled. Then health answers 503 and every answer closes its connection; the port stays open
-    /// for a short while (see [`Settings::linger`]); what is in flight is finished, all within `grace`.
+    /// Serves until `drain` is cancelled. Then health answers 503, and every HTTP/1 response closes its
+    /// connection. The port stays open for [`Settings::linger`], at most for half of `grace`. After that
+    /// idle connections are closed, and the others once their requests are answered, all within `grace`.
     pub async fn run(self, drain: CancellationToken, grace: Duration) -> Drained {
-        let Self { app, listener, workers, places, ending, .. } = self;
-        let acceptor = Acceptor { listener, workers, places };
-        tokio::select! {
-            () = acceptor.accept() => {}
-            () = drain.cancelled() => {}
-        }
-        let deadline = Instant::now() + grace;
-        app.drain();
-        let linger = app.settings.linger.min(grace);
-        tokio::select! {
-            () = acceptor.accept() => {}
-            () = quiet(&app, linger) => {}
-        }
-        let workers = acceptor.close();
-        ending.close.cancel();
-        let finished = tokio::time::timeout_at(deadline, join_all(workers.into_iter().map(Worker::finish))).await;
-        let abandoned = if finished.is_ok() { 0 } else { app.in_work() };
-        ending.abort.cancel();
-        Drained { abandoned }
-    }
-}
-
-/// Returns once no load balancer seems to send anything any more, after `linger` at the latest.
-async fn quiet(app: &App, linger: Duration) {
-    let end = Instant::now() + linger;
-    loop {
-        let wait = LINGER_QUIET.saturating_sub(app.quiet()).min(end.saturating_duration_since(Instant::now()));
-        if wait.is_zero() {
-            return;
-        }
-        tokio::time::sleep(wait).await;
-    }
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Connections of a server before this one may still be closing.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().map_err(|source| Error::listen(address, source))
-}
-
-struct Acceptor {
-    listener: TcpListener,
-    workers: Vec<Worker>,
-    places: Arc<Semaphore>,
-}
-
-impl Acceptor {
-    /// Accepts for ever.
-    async fn accept(&self) {
-        loop {
-            let Ok(place) = self.places.clone().acquire_owned().await else { return };
-            match self.listener.accept().await {
-                Ok((stream, client)) => self.hand_over(stream, client, place),
-                Err(error) if is_the_clients(&error) => log::debug!("a connection was gone before it was accepted: {error}"),
-                Err(error) => {
-                    log::error!("cannot accept connections: {error}");
-                    tokio::time::sleep(REST).await;
-                }
+        let Self { app, listener, workers, abort, .. } = self;
+        let mut acceptor = Acceptor::new(listener, workers, app.registry.clone());
+        let serve = async {
+            tokio::select! {
+                never = acceptor.accept() => match never {},
+                () = drain.cancelled() => {}
             }
-        }
+            let drained = timeout(grace, async {
+                app.drain();
+                tokio::select! {
+                    never = acceptor.accept() => match never {},
+                    () = sleep(app.settings.linger.min(grace / 2)) => {}
+                }
+                let workers = acceptor.close().await;
+                app.registry.drain();
+                join_all(workers.into_iter().map(Worker::finish)).await;
+            });
+            let abandoned = if drained.await.is_ok() { 0 } else { app.in_work() };
+            Drained { abandoned }
+        };
+        let drained = tokio::select! {
+            drained = serve => drained,
+            never = app.registry.run_evictions() => match never {},
+        };
+        abort.cancel();
+        drained
     }
-
-    fn hand_over(&self, stream: TcpStream, client: SocketAddr, place: tokio::sync::OwnedSemaphorePermit) {
-        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) else { return };
-        match stream.into_std() {
-            Ok(stream) => worker.serve(Accepted { stream, client, place }),
-            Err(error) => log::debug!("connection of {client}: {error}"),
-        }
-    }
-
-    /// Closes the port. What the kernel had accepted already is served: closing would reset it.
-    fn close(self) -> Vec<Worker> {
-        use futures::FutureExt;
-        while let Ok(place) = self.places.clone().try_acquire_owned() {
-            let Some(Ok((stream, client))) = self.listener.accept().now_or_never() else { break };
-            self.hand_over(stream, client, place);
-        }
-        self.workers
-    }
-}
-
-fn is_the_clients(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

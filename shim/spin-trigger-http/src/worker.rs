@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App};
 use crate::busy_poll::BusyPoll;
 use crate::connection;
+use crate::memory_budget::Permit;
+use crate::protocol::Protocols;
 
 /// A connection on its way to a worker; it no longer belongs to the runtime that accepted it.
 pub(crate) struct Accepted {
     pub stream: TcpStream,
     pub client: SocketAddr,
     /// Its place among all connections.
-    pub place: OwnedSemaphorePermit,
+    pub place: Permit,
 }
 
 /// The server's end of a worker.
@@ -38,18 +40,11 @@ pub fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(SOCKETS_AT_ONCE).build()
 }
 
-/// What ends the work: first gently, then at once.
-#[derive(Clone, Default)]
-pub(crate) struct Ending {
-    pub close: CancellationToken,
-    pub abort: CancellationToken,
-}
-
 impl Worker {
     /// Starts a worker on a thread of its own.
-    pub fn on_thread(app: Arc<App>, index: usize, ending: Ending) -> io::Result<Self> {
+    pub fn on_thread(app: Arc<App>, index: usize, abort: CancellationToken) -> io::Result<Self> {
         let runtime = runtime()?;
-        let (worker, work) = Self::prepare(app, ending);
+        let (worker, work) = Self::prepare(app, abort);
         std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
             app::become_worker(index);
             runtime.block_on(work);
@@ -58,17 +53,17 @@ impl Worker {
     }
 
     /// Starts a worker on the runtime of the caller.
-    pub fn here(app: Arc<App>, ending: Ending) -> Self {
-        let (worker, work) = Self::prepare(app, ending);
+    pub fn here(app: Arc<App>, abort: CancellationToken) -> Self {
+        let (worker, work) = Self::prepare(app, abort);
         tokio::spawn(work);
         worker
     }
 
-    fn prepare(app: Arc<App>, ending: Ending) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    fn prepare(app: Arc<App>, abort: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (connections, accepted) = mpsc::unbounded_channel();
         let (finished, done) = oneshot::channel();
         let open = Arc::new(AtomicUsize::new(0));
-        let work = work(app, accepted, open.clone(), ending);
+        let work = work(app, accepted, open.clone(), abort);
         let worker = Self { connections, open, done };
         (worker, async move {
             work.await;
@@ -95,26 +90,18 @@ impl Worker {
     }
 }
 
-async fn work(app: Arc<App>, accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, ending: Ending) {
+async fn work(app: Arc<App>, accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, abort: CancellationToken) {
     let polling = Arc::new(BusyPoll::new(app.settings.busy_poll));
     tokio::select! {
-        () = serve(app, accepted, open, &ending.close, &polling) => {}
+        () = serve(app, accepted, open, &polling) => {}
         never = polling.run() => match never {},
-        () = ending.abort.cancelled() => {}
+        () = abort.cancelled() => {}
     }
 }
 
 /// Serves connections until no more come and none is left.
-async fn serve(
-    app: Arc<App>,
-    mut accepted: mpsc::UnboundedReceiver<Accepted>,
-    open: Arc<AtomicUsize>,
-    close: &CancellationToken,
-    polling: &Arc<BusyPoll>,
-) {
-    let protocol = Arc::new(connection::protocol(&app.settings));
-    // The workers' connections look at it whenever they are woken: each worker has its own, so that they share no line of a cache.
-    let close = close.child_token();
+async fn serve(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, polling: &Arc<BusyPoll>) {
+    let protocols = Arc::new(Protocols::new(&app));
     let mut connections = JoinSet::new();
     let mut coming = true;
     while coming || !connections.is_empty() {
@@ -124,8 +111,8 @@ async fn serve(
                 Some(Accepted { stream, client, place }) => {
                     let place = Place { open: open.clone(), _permit: place };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    let (app, protocol, close, polling) = (app.clone(), protocol.clone(), close.clone(), polling.clone());
-                    connections.spawn(connection::serve(app, protocol, stream, client, close, polling, place));
+                    let (app, protocols, polling) = (app.clone(), protocols.clone(), polling.clone());
+                    connections.spawn(connection::serve(app, protocols, stream, client, polling, place));
                 }
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
@@ -140,7 +127,7 @@ async fn serve(
 /// A connection's place: on its worker, and among all.
 pub(crate) struct Place {
     open: Arc<AtomicUsize>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Drop for Place {

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use spin_runtime::http::Reuse;
+use spin_runtime::output::say;
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime};
-use spin_trigger_http::Server;
+use spin_trigger_http::{Listen, Server};
 use spin_trigger_redis::Subscriber;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +53,7 @@ struct Started {
 async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Started, Failure> {
     let built = build(outcome, descriptors).await;
     link.started().await.map_err(Failure::internal("waiting for the start"))?;
-    let (runtime, settings) = built?;
+    let Built { runtime, settings, memory } = built?;
     let has = |kind| runtime.app().triggers_of(kind).next().is_some();
     let subscriber = match has("redis") {
         true => Some(
@@ -61,15 +63,25 @@ async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> 
     };
     // The port last: nothing that fails later may leave a client with a connection nobody will answer.
     let server = match has("http") {
-        true => {
-            Some(Server::bind(&runtime, http_settings(&settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?)
-        }
+        true => Some(
+            Server::bind(&runtime, http_settings(&settings, memory))
+                .await
+                .map_err(|error| Failure::new(error.exit_code(), error))?,
+        ),
         false => None,
     };
     Ok(Started { server, subscriber, grace: settings.grace })
 }
 
-async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<(Arc<Runtime>, Settings), Failure> {
+/// An app that is ready to start.
+struct Built {
+    runtime: Arc<Runtime>,
+    settings: Settings,
+    /// The container's memory limit in bytes.
+    memory: Option<u64>,
+}
+
+async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built, Failure> {
     let run = match outcome {
         Outcome::Run(run) => *run,
         Outcome::Failed(failure) => return Err(failure),
@@ -84,15 +96,19 @@ async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<(Arc<R
     if run.app.triggers.is_empty() {
         return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
     }
+    let memory = run.memory_limit;
     let runtime =
         Runtime::build(inputs(run, descriptors, &settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
-    Ok((runtime, settings))
+    Ok(Built { runtime, settings, memory })
 }
 
 async fn serve(started: Started, link: &Link, mut signals: Signals) {
     link.send(&Report::Ready);
     let drain = CancellationToken::new();
     let Started { server, subscriber, grace } = started;
+    if let Some(server) = &server {
+        say(&server.announcement());
+    }
     let http = async {
         if let Some(server) = server {
             server.run(drain.clone(), grace).await;
@@ -127,7 +143,7 @@ fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Resul
         runtime_config: runtime_config(Path::new(RUNTIME_CONFIG))?,
         env: settings.env.clone(),
         engine: EngineSettings {
-            max_instances: settings.max_instances,
+            max_instances: max_instances(settings, run.memory_limit),
             max_instance_memory: settings.max_instance_memory,
             memory_limit: run.memory_limit,
             pooling: settings.pooling,
@@ -153,16 +169,36 @@ fn runtime_config(path: &Path) -> Result<Option<String>, Failure> {
     Ok(Some(text))
 }
 
-fn http_settings(settings: &Settings) -> spin_trigger_http::Settings {
-    let defaults = spin_trigger_http::Settings::default();
+/// The instances that may work at once: what the environment sets, or one for each request that the
+/// container's memory allows HTTP triggers to have in work.
+fn max_instances(settings: &Settings, memory: Option<u64>) -> u32 {
+    let by_memory = spin_trigger_http::Settings::for_memory(memory, None).max_working;
+    settings.max_instances.unwrap_or_else(|| u32::try_from(by_memory).unwrap_or(u32::MAX))
+}
+
+/// The settings of HTTP triggers: what the environment sets, and what follows from the container's memory.
+fn http_settings(settings: &Settings, memory: Option<u64>) -> spin_trigger_http::Settings {
+    let limits = &settings.http;
+    let derived = spin_trigger_http::Settings::for_memory(memory, getrlimit(Resource::Nofile).current);
     spin_trigger_http::Settings {
-        listen: settings.listen,
+        listen: settings.listen.map_or(derived.listen, Listen::At),
         workers: settings.workers,
+        max_working: max_instances(settings, memory).max(1) as usize,
+        max_connections: limits.connections.unwrap_or(derived.max_connections),
+        max_head: limits.head.unwrap_or(derived.max_head),
+        max_head_memory: limits.head_memory.unwrap_or(derived.max_head_memory),
+        max_streams: limits.streams.unwrap_or(derived.max_streams),
+        window: limits.window.unwrap_or(derived.window),
+        send_buffer: limits.send_buffer.unwrap_or(derived.send_buffer),
+        max_body: limits.body.unwrap_or(derived.max_body),
+        head_timeout: limits.head_timeout.unwrap_or(derived.head_timeout),
+        idle_timeout: limits.idle_timeout.unwrap_or(derived.idle_timeout),
+        stall_timeout: limits.stall_timeout.unwrap_or(derived.stall_timeout),
         request_timeout: settings.request_timeout,
         busy_poll: settings.busy_poll,
         reuse: settings.reuse.map(|requests| Reuse { requests: requests as usize, ..Reuse::default() }),
-        linger: settings.linger.unwrap_or(defaults.linger),
-        ..defaults
+        linger: settings.linger.unwrap_or(derived.linger),
+        ..derived
     }
 }
 

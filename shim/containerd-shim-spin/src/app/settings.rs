@@ -8,8 +8,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use spin_runtime::EngineSettings;
-
 use crate::plan::Failure;
 
 /// A year: short enough to be added to any clock.
@@ -22,8 +20,10 @@ const MAX_COUNT: u32 = 1 << 20;
 /// What the environment decides.
 #[derive(Debug, PartialEq)]
 pub struct Settings {
-    /// `SPIN_HTTP_LISTEN_ADDR`: where HTTP triggers listen; 0.0.0.0:80.
-    pub listen: SocketAddr,
+    /// `SPIN_HTTP_LISTEN_ADDR`: where HTTP triggers listen; port 80 of every address.
+    pub listen: Option<SocketAddr>,
+    /// The limits of HTTP triggers.
+    pub http: HttpLimits,
     /// `SPIN_HTTP_REQUEST_TIMEOUT`: seconds without progress after which a request is ended; 120. 0: no limit.
     pub request_timeout: Option<Duration>,
     /// `SPIN_HTTP_INSTANCE_REUSE`: how many requests an instance answers before it is dropped; as its kind expects.
@@ -31,7 +31,7 @@ pub struct Settings {
     /// `SPIN_HTTP_BUSY_POLL_US`: microseconds for which a worker looks for the next request before it sleeps, at most a second; 0 where the container's
     /// quota of processors is less than one for each worker, 100 otherwise.
     pub busy_poll: Duration,
-    /// `SPIN_HTTP_LINGER`: seconds for which a port stays open after SIGTERM, because load balancers learn of it late; 2.
+    /// `SPIN_HTTP_LINGER`: seconds for which a port stays open after SIGTERM, because load balancers learn of it late; 3.
     pub linger: Option<Duration>,
     /// `SPIN_REDIS_MAX_MESSAGES`: messages in work at once.
     pub max_messages: Option<u32>,
@@ -39,8 +39,8 @@ pub struct Settings {
     pub message_timeout: Option<Duration>,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
-    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; 1000.
-    pub max_instances: u32,
+    /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; as many as the container's memory has room for, at most 1000.
+    pub max_instances: Option<u32>,
     /// `SPIN_MAX_INSTANCE_MEMORY`: bytes an instance may use; what its modules say.
     pub max_instance_memory: Option<u64>,
     /// `SPIN_WASMTIME_POOLING`: 0 where address space is scarce; 1.
@@ -49,6 +49,51 @@ pub struct Settings {
     pub workers: usize,
     /// All of it, for the app's variables.
     pub env: Vec<(String, String)>,
+}
+
+/// The limits of HTTP triggers that the environment sets. None: `spin_trigger_http::Settings::for_memory`
+/// derives the limit from the container's memory.
+#[derive(Debug, Default, PartialEq)]
+pub struct HttpLimits {
+    /// `SPIN_HTTP_MAX_CONNECTIONS`: open connections.
+    pub connections: Option<usize>,
+    /// `SPIN_HTTP1_MAX_BUF_SIZE`: bytes of a request's head, at least 8192. `spin up` uses the same name.
+    pub head: Option<usize>,
+    /// `SPIN_HTTP_MAX_HEAD_MEMORY`: bytes of all request heads together, at least 65536.
+    pub head_memory: Option<usize>,
+    /// `SPIN_HTTP2_MAX_STREAMS`: streams of an HTTP/2 connection, at least 1.
+    pub streams: Option<u32>,
+    /// `SPIN_HTTP2_WINDOW_SIZE`: bytes of request bodies that an HTTP/2 client may send ahead, 65535 to 2^31 - 1.
+    pub window: Option<u32>,
+    /// `SPIN_HTTP_SEND_BUFFER_SIZE`: bytes of a response that wait for the client, 8192 to 2^30.
+    pub send_buffer: Option<usize>,
+    /// `SPIN_HTTP_MAX_BODY`: bytes of a request's body.
+    pub body: Option<u64>,
+    /// `SPIN_HTTP_HEAD_TIMEOUT`: seconds in which a client has to complete a request's head.
+    pub head_timeout: Option<Duration>,
+    /// `SPIN_HTTP_IDLE_TIMEOUT`: seconds after which a connection without a request is closed.
+    pub idle_timeout: Option<Duration>,
+    /// `SPIN_HTTP_STALL_TIMEOUT`: seconds after which a client is dropped that neither sends a body nor reads a response.
+    pub stall_timeout: Option<Duration>,
+}
+
+impl HttpLimits {
+    fn read(env: &Environment) -> Result<Self, Failure> {
+        Ok(Self {
+            connections: env.number("SPIN_HTTP_MAX_CONNECTIONS", 1..=MAX_COUNT as usize)?,
+            // hyper takes no shorter limit.
+            head: env.number("SPIN_HTTP1_MAX_BUF_SIZE", 8192..=1 << 30)?,
+            head_memory: env.number("SPIN_HTTP_MAX_HEAD_MEMORY", 65_536..=1 << 40)?,
+            streams: env.number("SPIN_HTTP2_MAX_STREAMS", 1..=MAX_COUNT)?,
+            // HTTP/2 begins with a window of 65,535 bytes for a connection, which can only grow.
+            window: env.number("SPIN_HTTP2_WINDOW_SIZE", 65_535..=(1 << 31) - 1)?,
+            send_buffer: env.number("SPIN_HTTP_SEND_BUFFER_SIZE", 8192..=1 << 30)?,
+            body: env.value("SPIN_HTTP_MAX_BODY", "a number of bytes")?,
+            head_timeout: env.positive_seconds("SPIN_HTTP_HEAD_TIMEOUT")?,
+            idle_timeout: env.positive_seconds("SPIN_HTTP_IDLE_TIMEOUT")?,
+            stall_timeout: env.positive_seconds("SPIN_HTTP_STALL_TIMEOUT")?,
+        })
+    }
 }
 
 impl Settings {
@@ -60,9 +105,8 @@ impl Settings {
         let env = Environment(env);
         let workers = env.number("SPIN_WORKERS", 1..=MAX_WORKERS)?.unwrap_or_else(|| workers(cpus));
         Ok(Self {
-            listen: env
-                .value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?
-                .unwrap_or(([0, 0, 0, 0], 80).into()),
+            listen: env.value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?,
+            http: HttpLimits::read(&env)?,
             request_timeout: env
                 .time_limit("SPIN_HTTP_REQUEST_TIMEOUT")?
                 .unwrap_or(spin_trigger_http::Settings::default().request_timeout),
@@ -76,9 +120,7 @@ impl Settings {
                 .time_limit("SPIN_REDIS_MESSAGE_TIMEOUT")?
                 .unwrap_or(spin_trigger_redis::Settings::default().message_timeout),
             grace: env.seconds("SPIN_SHUTDOWN_GRACE")?.unwrap_or(Duration::from_secs(30)),
-            max_instances: env
-                .number("SPIN_MAX_INSTANCE_COUNT", 1..=MAX_COUNT)?
-                .unwrap_or(EngineSettings::default().max_instances),
+            max_instances: env.number("SPIN_MAX_INSTANCE_COUNT", 1..=MAX_COUNT)?,
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
             pooling: env.number("SPIN_WASMTIME_POOLING", 0..=1)?.unwrap_or(1) != 0,
             workers,
@@ -134,6 +176,14 @@ impl Environment {
     fn time_limit(&self, name: &str) -> Result<Option<Option<Duration>>, Failure> {
         Ok(self.seconds(name)?.map(|limit| Some(limit).filter(|limit| !limit.is_zero())))
     }
+
+    /// A number of seconds above 0.
+    fn positive_seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        match self.seconds(name)? {
+            Some(Duration::ZERO) => Err(bad(name, 0, "a number of seconds above 0")),
+            seconds => Ok(seconds),
+        }
+    }
 }
 
 fn bad(name: &str, value: impl Display, expected: &str) -> Failure {
@@ -151,7 +201,7 @@ mod tests {
     #[test]
     fn an_empty_environment_gives_what_users_of_the_shim_expect() {
         let settings = read(&[]).expect("defaults");
-        assert_eq!((settings.listen.to_string().as_str(), settings.workers, settings.max_instances), ("0.0.0.0:80", 1, 1000));
+        assert_eq!((settings.listen, settings.workers, settings.max_instances), (None, 1, None));
         assert_eq!(settings.grace, Duration::from_secs(30));
     }
 
@@ -159,8 +209,32 @@ mod tests {
     fn values_are_read_and_empty_ones_are_not() {
         let env = [("SPIN_HTTP_LISTEN_ADDR", "[::]:8080"), ("SPIN_SHUTDOWN_GRACE", "0.5"), ("SPIN_MAX_INSTANCE_MEMORY", "")];
         let settings = read(&env).expect("good values");
-        assert_eq!((settings.listen.port(), settings.grace), (8080, Duration::from_millis(500)));
-        assert_eq!(settings.max_instance_memory, None);
+        assert_eq!(settings.listen, "[::]:8080".parse().ok());
+        assert_eq!((settings.grace, settings.max_instance_memory), (Duration::from_millis(500), None));
+    }
+
+    #[test]
+    fn limits_of_http_are_read() {
+        let env = [
+            ("SPIN_HTTP_MAX_CONNECTIONS", "10"),
+            ("SPIN_HTTP1_MAX_BUF_SIZE", "8192"),
+            ("SPIN_HTTP_MAX_HEAD_MEMORY", "65536"),
+            ("SPIN_HTTP2_MAX_STREAMS", "1"),
+            ("SPIN_HTTP2_WINDOW_SIZE", "2147483647"),
+            ("SPIN_HTTP_SEND_BUFFER_SIZE", "8192"),
+            ("SPIN_HTTP_MAX_BODY", "0"),
+            ("SPIN_HTTP_HEAD_TIMEOUT", "1"),
+            ("SPIN_HTTP_IDLE_TIMEOUT", "2.5"),
+            ("SPIN_HTTP_STALL_TIMEOUT", "3"),
+        ];
+        let [head_timeout, idle_timeout, stall_timeout] = [1.0, 2.5, 3.0].map(|time| Some(Duration::from_secs_f64(time)));
+        let (connections, head, head_memory, body) = (Some(10), Some(8192), Some(65_536), Some(0));
+        let (streams, window, send_buffer) = (Some(1), Some(2_147_483_647), Some(8192));
+        let (sizes, times) = ((connections, head, head_memory, streams), (head_timeout, idle_timeout, stall_timeout));
+        let http = read(&env).expect("good values").http;
+        assert_eq!((http.connections, http.head, http.head_memory, http.streams), sizes);
+        assert_eq!((http.window, http.send_buffer, http.body), (window, send_buffer, body));
+        assert_eq!((http.head_timeout, http.idle_timeout, http.stall_timeout), times);
     }
 
     #[test]
@@ -209,6 +283,21 @@ mod tests {
             ("SPIN_MAX_INSTANCE_MEMORY", "0"),
             ("SPIN_MAX_INSTANCE_MEMORY", "64Mi"),
             ("SPIN_WASMTIME_POOLING", "2"),
+            ("SPIN_HTTP_MAX_CONNECTIONS", "0"),
+            ("SPIN_HTTP_MAX_CONNECTIONS", "many"),
+            ("SPIN_HTTP1_MAX_BUF_SIZE", "8191"),
+            ("SPIN_HTTP1_MAX_BUF_SIZE", "64k"),
+            ("SPIN_HTTP_MAX_HEAD_MEMORY", "65535"),
+            ("SPIN_HTTP2_MAX_STREAMS", "0"),
+            ("SPIN_HTTP2_WINDOW_SIZE", "65534"),
+            ("SPIN_HTTP2_WINDOW_SIZE", "2147483648"),
+            ("SPIN_HTTP_SEND_BUFFER_SIZE", "8191"),
+            ("SPIN_HTTP_SEND_BUFFER_SIZE", "1073741825"),
+            ("SPIN_HTTP_MAX_BODY", "-1"),
+            ("SPIN_HTTP_HEAD_TIMEOUT", "0"),
+            ("SPIN_HTTP_IDLE_TIMEOUT", "0"),
+            ("SPIN_HTTP_STALL_TIMEOUT", "soon"),
+            ("SPIN_HTTP_LINGER", "-0.5"),
         ];
         for (name, value) in bad {
             let failure = read(&[(name, value)]).expect_err("refused");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spin_runtime::{Code, Inputs, Runtime, precompile};
-use spin_trigger_http::{Drained, Error, Server, Settings};
+use spin_trigger_http::{Drained, Error, Listen, Server, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +50,7 @@ pub fn inputs(guests: &[&str], triggers: Value) -> Inputs {
 
 /// Settings for a test: any port of the loopback, no lingering.
 pub fn settings() -> Settings {
-    Settings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), linger: Duration::ZERO, ..Settings::default() }
+    Settings { listen: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), linger: Duration::ZERO, ..Settings::default() }
 }
 
 /// Binds a server without running it.

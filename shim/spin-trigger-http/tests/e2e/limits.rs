@@ -1,6 +1,9 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use harness::wait::until;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use spin_trigger_http::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::client::{get, read_to_end, request, send};
 use crate::fixture::{PATIENCE, inputs, run, serve_everything, settings};
+use crate::frames::{END_STREAM, Frames, HEADERS};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -27,7 +31,39 @@ async fn too_many_or_too_long_headers_are_431() {
     let running = serve_everything("hello-p2", settings()).await;
     assert_eq!(request(running.address, "GET", "/", &"a: b\r\n".repeat(100), "").await.status, 200);
     assert_eq!(request(running.address, "GET", "/", &"a: b\r\n".repeat(200), "").await.status, 431);
-    assert_eq!(request(running.address, "GET", "/", &format!("a: {}\r\n", "b".repeat(100_000)), "").await.status, 431);
+    // What upstream's server takes if it is told nothing else, and more.
+    assert_eq!(request(running.address, "GET", "/", &format!("a: {}\r\n", "b".repeat(400_000)), "").await.status, 200);
+    assert_eq!(request(running.address, "GET", "/", &format!("a: {}\r\n", "b".repeat(420_000)), "").await.status, 431);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_shorter_limit_for_heads_holds_for_both_protocols() {
+    let running = serve_everything("hello-p2", Settings { max_head: 20_000, ..settings() }).await;
+    for (length, status) in [(15_000, 200), (25_000, 431)] {
+        let long = format!("a: {}\r\n", "b".repeat(length));
+        assert_eq!(request(running.address, "GET", "/", &long, "").await.status, status);
+        let stream = TokioIo::new(TcpStream::connect(running.address).await.expect("the server accepts"));
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = http::Request::get("http://test/").header("a", "b".repeat(length)).body(Empty::<Bytes>::new());
+        let response = sender.send_request(request.expect("a request")).await.expect("an answer");
+        assert_eq!(response.status(), status);
+        connection.abort();
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn too_many_fields_are_431_over_http2_too() {
+    let running = serve_everything("hello-p2", settings()).await;
+    let field = [0, 1, b'a', 1, b'b'];
+    let mut client = Frames::connect(running.address, &[]).await;
+    for (stream, fields, status) in [(1, 100, 200), (3, 200, 0)] {
+        client.request(stream, 0x82, "/", END_STREAM, &field.repeat(fields)).await;
+        let answer = client.next_of(HEADERS).await;
+        assert_eq!((answer.stream, answer.status()), (stream, status));
+    }
     running.end().await;
 }
 
@@ -74,11 +110,16 @@ async fn a_full_queue_answers_503_and_when_to_come_again() {
     let running = serve_everything("probe-http", Settings { max_requests: 1, ..settings() }).await;
     let mut slow = TcpStream::connect(running.address).await.expect("the server accepts");
     slow.write_all(b"GET /?sleep=1500 HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.expect("the server reads");
-    until("the queue is full", PATIENCE, async || get(running.address, "/?env").await.status == 503).await;
-    let answer = get(running.address, "/?env").await;
-    assert!(answer.status != 503 || answer.head.contains("retry-after: 1"), "{answer:?}");
+    let mut refused = get(running.address, "/?env").await;
+    until("the queue is full", PATIENCE, async || {
+        refused = get(running.address, "/?env").await;
+        refused.status == 503
+    })
+    .await;
+    assert!(refused.head.contains("\r\nretry-after: 1"), "{refused:?}");
     assert_eq!(get(running.address, "/.well-known/spin/health").await.status, 200);
     assert_eq!(read_to_end(slow).await.status, 200);
+    assert_eq!(get(running.address, "/?env").await.status, 200);
     running.end().await;
 }
 

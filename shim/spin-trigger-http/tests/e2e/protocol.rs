@@ -66,13 +66,44 @@ async fn a_long_answer_streams_to_its_end() {
     running.end().await;
 }
 
+/// Status and body of the answer to this request line and these lines of a head.
+async fn answered(address: std::net::SocketAddr, line: &str, lines: &str) -> (u16, String) {
+    let answer = send(address, &format!("{line}\r\n{lines}connection: close\r\n\r\n")).await;
+    (answer.status, answer.body)
+}
+
 #[tokio::test]
-async fn hosts_that_contradict_each_other_are_refused() {
+async fn a_request_that_need_not_name_its_host_is_answered() {
+    let running = serve_everything("probe-http", settings()).await;
+    for (line, lines) in [("GET / HTTP/1.0", ""), ("GET / HTTP/1.1", "host:\r\n"), ("GET http://a/ HTTP/1.1", "host:\r\n")] {
+        let (status, body) = answered(running.address, line, lines).await;
+        let address = if line.contains("http:") { "a".to_owned() } else { running.address.to_string() };
+        assert_eq!(status, 200, "{line} {lines}");
+        assert!(body.contains(&format!(r#"["spin-full-url","http://{address}/"]"#)), "{body}");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn hosts_that_are_missing_doubled_contradicted_or_malformed_are_refused_in_words() {
     let running = serve_everything("hello-p2", settings()).await;
-    let close = "connection: close\r\n\r\n";
-    assert_eq!(send(running.address, &format!("GET http://a/ HTTP/1.1\r\nhost: b\r\n{close}")).await.told(), (400, ""));
-    assert_eq!(send(running.address, &format!("GET / HTTP/1.1\r\n{close}")).await.told(), (400, ""));
-    assert_eq!(send(running.address, &format!("GET http://a/ HTTP/1.1\r\nhost: a\r\n{close}")).await.told(), (200, "hello"));
+    let refused = [
+        ("GET / HTTP/1.1", "", "no Host header\n"),
+        ("GET / HTTP/1.1", "host: a\r\nhost: b\r\n", "more than one Host header\n"),
+        ("GET / HTTP/1.0", "host: a\r\nhost: b\r\n", "more than one Host header\n"),
+        ("GET http://a/ HTTP/1.1", "host: b\r\n", "the request line and the Host header name different hosts\n"),
+        ("GET / HTTP/1.1", "host: u:p@a\r\n", "the host is malformed: it must have no user name or password\n"),
+        (
+            "GET / HTTP/1.1",
+            "host: a:99999\r\n",
+            "the host is malformed: it must be a name or an address, and a port of at most 65535 where there is one\n",
+        ),
+    ];
+    for (line, lines, sentence) in refused {
+        assert_eq!(answered(running.address, line, lines).await, (400, sentence.to_owned()));
+    }
+    assert_eq!(answered(running.address, "GET http://a/ HTTP/1.1", "host: a\r\n").await, (200, "hello".to_owned()));
+    assert_eq!(answered(running.address, "GET /.well-known/spin/health HTTP/1.1", "").await, (200, "OK".to_owned()));
     running.end().await;
 }
 
