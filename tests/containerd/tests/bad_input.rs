@@ -111,6 +111,15 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_limit_that_cannot_be_read_is_named_with_what_is_expected() {
+    let containerd = Containerd::v2();
+    let app = SpinApp::http("hello-p2", "");
+    let (ended, said) = containerd.run_to_end("bad", &app, &["--env", "SPIN_HTTP_MAX_CONNECTIONS=many"]);
+    assert_eq!(ended, Some(66), "{said}");
+    assert!(said.contains("SPIN_HTTP_MAX_CONNECTIONS") && said.contains("a number above 0"), "{said}");
+}
+
+#[test]
 fn the_sentence_is_in_the_termination_log_too() {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let mount = format!("type=bind,src={},dst=/dev/termination-log,options=rbind:rw", log.path().display());

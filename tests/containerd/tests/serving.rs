@@ -2,14 +2,16 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use containerd_tests::unique;
 use harness::app::{cached, digest};
 use harness::process::switches;
-use harness::{Containerd, SpinApp};
+use harness::{Containerd, SpinApp, Task};
 
 #[test]
 fn a_plain_image_answers_whatever_its_command_says() {
@@ -17,6 +19,43 @@ fn a_plain_image_answers_whatever_its_command_says() {
     let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
     let answer = task.get("/");
     assert_eq!((answer.status, answer.body.trim()), (200, "hello"));
+}
+
+#[test]
+fn the_log_names_the_address_and_the_routes() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
+    let base = task.url("");
+    task.wait_to_say(&[&format!("Serving {base}\nAvailable Routes:\n  main: {base} (wildcard)\n")]);
+}
+
+#[test]
+fn the_environment_sets_the_limits_of_connections() {
+    let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/limits:1"));
+    let limits = ["SPIN_HTTP1_MAX_BUF_SIZE=8192", "SPIN_HTTP2_MAX_STREAMS=7", "SPIN_HTTP2_WINDOW_SIZE=70000"];
+    let flags = limits.map(|limit| ["--env", limit]).concat();
+    let task = containerd.run("limits", "test.local/limits:1", &flags);
+    assert_eq!(task.get("/").status, 200);
+    let long = format!("GET / HTTP/1.1\r\nhost: a\r\na: {}\r\n\r\n", "b".repeat(9000));
+    assert!(exchange(&task, long.as_bytes(), 12).starts_with(b"HTTP/1.1 431"));
+    // The SETTINGS frame of the server: MAX_CONCURRENT_STREAMS is number 3, INITIAL_WINDOW_SIZE number 4.
+    let settings = exchange(&task, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", 40);
+    let holds = |number: u8, value: u32| {
+        let setting = [&[0, number][..], &value.to_be_bytes()].concat();
+        settings[9..].chunks_exact(6).any(|other| other == setting)
+    };
+    assert!(holds(3, 7) && holds(4, 70_000), "{settings:?}");
+}
+
+/// The first bytes that the app answers to these.
+fn exchange(task: &Task, sent: &[u8], length: usize) -> Vec<u8> {
+    let mut stream = TcpStream::connect(task.url("").trim_start_matches("http://")).expect("the app listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    stream.write_all(sent).expect("the app reads");
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer).expect("the app answers");
+    answer
 }
 
 #[test]
