@@ -298,6 +298,14 @@ pub fn exec_fd(program: BorrowedFd<'_>, args: &[&CStr], env: &[CString]) -> io::
     io::Error::last_os_error()
 }
 
+/// Has the kernel forget each child of this process when it ends, so that none stays as a zombie. For a process that waits for no child.
+pub fn ignore_ends_of_children() {
+    // SAFETY: no handler is set.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+    }
+}
+
 /// Gives the next program in this process the signals as a fresh process has them: Rust's own start ignores SIGPIPE, and that would
 /// pass on to it.
 pub fn default_signals() {

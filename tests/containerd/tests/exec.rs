@@ -174,3 +174,27 @@ fn a_program_that_can_not_be_executed_leaves_no_process() {
     let of_exec = |pid: &i32| command_line(*pid).contains("--helper");
     wait_for("no process of it", 10, || holds(!pids().iter().any(of_exec)));
 }
+
+#[test]
+fn a_program_that_was_deleted_unstarted_has_the_exit_code_0() {
+    let containerd = Containerd::v2();
+    let bundle = sleeping(&containerd, "unstarted");
+    let task = bundle.start(&program());
+    task.create();
+    task.run().expect("started");
+    task.exec("never", &["/inside", "sleep"]).expect("noted");
+    assert_eq!(task.delete_exec("never"), Ok(0));
+}
+
+#[test]
+fn a_process_that_lost_its_parent_leaves_no_zombie_in_an_apps_container() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("orphans", &with_inside(SpinApp::http("hello-p2", "")));
+    assert_eq!(task.get("/").status, 200);
+    for round in 0..3 {
+        let exec_id = format!("leave-{round}");
+        containerd.ctr_ok(&["tasks", "exec", "--exec-id", &exec_id, "orphans", "/inside", "orphan"]);
+    }
+    let children = format!("/proc/{0}/task/{0}/children", task.pid());
+    wait_for("the ends of all orphans", 10, || holds(fs::read_to_string(&children).expect("the app runs").trim().is_empty()));
+}

@@ -265,3 +265,14 @@ fn thirty_replicas_started_at_once_all_answer() {
     let answers: Vec<_> = urls.iter().map(|url| harness::http::get(url).map(|answer| answer.status)).collect();
     assert_eq!(answers, vec![Ok(200); 30]);
 }
+
+#[test]
+fn an_app_finishes_and_ends_on_each_signal_that_images_are_stopped_by() {
+    let containerd = Containerd::v2();
+    for signal in ["TERM", "INT", "QUIT", "HUP"] {
+        let mut task = containerd.serve(&format!("ends-on-{}", signal.to_lowercase()), &SpinApp::http("hello-p2", ""));
+        assert_eq!(task.get("/").status, 200);
+        task.kill(signal);
+        assert_eq!(task.wait(), Some(0), "{signal}");
+    }
+}

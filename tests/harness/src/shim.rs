@@ -207,6 +207,12 @@ impl Shim<'_> {
         self.client.wait(timeout(), &request).unwrap_or_else(|error| panic!("Wait: {error}")).exit_status
     }
 
+    /// Deletes such a program; its exit code.
+    pub fn delete_exec(&self, exec_id: &str) -> Result<u32, String> {
+        let request = DeleteRequest { id: self.id(), exec_id: exec_id.to_owned(), ..DeleteRequest::default() };
+        self.client.delete(timeout(), &request).map(|response| response.exit_status).map_err(|error| error.to_string())
+    }
+
     /// Deletes it; the shim's words where that fails.
     pub fn delete(&self) -> Result<(), String> {
         let request = DeleteRequest { id: self.id(), ..DeleteRequest::default() };

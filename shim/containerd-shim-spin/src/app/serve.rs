@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::Settings;
 use crate::link::{Link, Report};
 use crate::plan::{Descriptors, Failure, Outcome, Run};
+use crate::sys;
 
 /// Where operators mount the runtime's configuration.
 const RUNTIME_CONFIG: &str = "/runtime-config.toml";
@@ -34,6 +35,8 @@ pub fn run(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Resu
     spin_trigger_http::runtime().map_err(Failure::internal("starting"))?.block_on(async {
         // From here on: the first process of a container has no default action for signals.
         let mut signals = Signals::new()?;
+        // A container's first process is the parent of every process whose own has ended, such as one that a probe left running.
+        sys::ignore_ends_of_children();
         tokio::select! {
             started = start(outcome, descriptors, link) => serve(started?, link, signals).await,
             () = signals.next() => {}
@@ -211,22 +214,31 @@ fn redis_settings(settings: &Settings) -> spin_trigger_redis::Settings {
     }
 }
 
-/// SIGTERM and SIGINT, which both mean: finish and end.
+/// The signals by which images are stopped, as their STOPSIGNAL says. Each means: finish and end.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(Failure::internal("listening for signals"));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

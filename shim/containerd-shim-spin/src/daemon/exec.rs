@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use containerd_shim_protos::api::ExecProcessRequest;
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted, TaskExit};
@@ -121,7 +122,8 @@ impl Tasks {
         let process = task.exec(exec_id)?;
         let exit = match (process.exit(), process.was_started()) {
             (Some(exit), _) => exit,
-            (None, false) => Exit::never_ran(),
+            // As under runc.
+            (None, false) => Exit { status: 0, at: SystemTime::now() },
             (None, true) => return Err(TaskError::State { id: exec_id.to_owned(), why: "still running" }),
         };
         task.execs().remove(exec_id);

@@ -7,6 +7,7 @@
 //! | `look PID FILE` | nothing; writes all that the kernel says of a process, `self` or by number, into a file |
 //! | `look-and-sleep FILE` | the same for this process, which then waits until it is killed |
 //! | `keep FILE` | nothing; writes its standard input into a file |
+//! | `orphan` | nothing; leaves a process behind, which ends once it has no parent but the container's first process |
 //! | `sleep` | nothing; waits until it is killed |
 
 mod view;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -38,14 +40,31 @@ fn main() -> ExitCode {
             let input = io::read_to_string(io::stdin()).expect("there is an input");
             return if fs::write(file, input).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
+        ["orphan"] => return leave_orphan(),
+        ["until-orphaned"] => {
+            while parent_id() != 1 {
+                std::thread::yield_now();
+            }
+            return ExitCode::SUCCESS;
+        }
         ["sleep"] => sleep(),
         _ => {
-            eprintln!("usage: inside descriptors PID | status | look PID FILE | look-and-sleep FILE | keep FILE | sleep");
+            eprintln!(
+                "usage: inside descriptors PID | status | look PID FILE | look-and-sleep FILE | keep FILE | orphan | sleep"
+            );
             return ExitCode::FAILURE;
         }
     };
     println!("{output}");
     ExitCode::SUCCESS
+}
+
+fn leave_orphan() -> ExitCode {
+    let own = std::env::current_exe().expect("the program has a path");
+    match std::process::Command::new(own).arg("until-orphaned").spawn() {
+        Ok(_orphan) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn sleep() -> ! {
