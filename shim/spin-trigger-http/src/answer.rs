@@ -98,12 +98,15 @@ async fn respond(
     in_work: Option<InWork>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let one_at_a_time = request.version() <= Version::HTTP_11;
-    let logged =
-        log::log_enabled!(log::Level::Debug).then(|| (Instant::now(), request.method().clone(), request.uri().path().to_owned()));
+    let logged = log::log_enabled!(log::Level::Debug)
+        .then(|| Box::new((Instant::now(), request.method().clone(), request.uri().path().to_owned())));
     let (asked, too_big) = dispatch(&peer, request);
     let mut response = match asked {
         Asked::Guest(component, request) => match turn(&peer.app, in_work).await {
-            Some((in_work, work)) => guest(&peer.app, component, request).await.map(|body| body.in_work(in_work, Some(work))),
+            Some((in_work, work)) => {
+                let answer = peer.app.handler(component).handle(request).await;
+                of_guest(answer).map(|body| body.in_work(in_work, Some(work)))
+            }
             None => overloaded(),
         },
         Asked::Host(response) => response,
@@ -114,7 +117,7 @@ async fn respond(
     if peer.app.draining() && one_at_a_time {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some((start, method, path)) = logged {
+    if let Some((start, method, path)) = logged.as_deref() {
         log::debug!("{method} {path}: {} in {:?}", response.status().as_u16(), start.elapsed());
     }
     Ok(response.map(|body| body.of(active)))
@@ -170,17 +173,20 @@ async fn turn(app: &Arc<App>, in_work: Option<InWork>) -> Option<(InWork, Permit
     };
     let work = match app.registry.work.try_take(1) {
         Some(work) => work,
-        None => {
-            let _waiting = app.begin_to_wait();
-            tokio::time::timeout(WAIT, Box::pin(app.registry.take(&app.registry.work, 1))).await.ok()?
-        }
+        // In memory of its own: few requests wait, and every request copies this future.
+        None => Box::pin(wait_for_work(app)).await?,
     };
     Some((in_work, work))
 }
 
-/// Lets a component answer.
-pub(crate) async fn guest(app: &Arc<App>, component: usize, request: Request<WasiBody>) -> Response<AnswerBody> {
-    match app.handler(component).handle(request).await {
+async fn wait_for_work(app: &App) -> Option<Permit> {
+    let _waiting = app.begin_to_wait();
+    tokio::time::timeout(WAIT, app.registry.take(&app.registry.work, 1)).await.ok()
+}
+
+/// The response for what a component's handler returned.
+pub(crate) fn of_guest(answer: Result<Response<WasiBody>, HttpError>) -> Response<AnswerBody> {
+    match answer {
         Ok(response) => response.map(AnswerBody::guest),
         Err(HttpError::TimedOut) => empty(StatusCode::GATEWAY_TIMEOUT),
         Err(HttpError::Overloaded) => overloaded(),

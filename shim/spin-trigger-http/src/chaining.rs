@@ -77,7 +77,8 @@ impl InternalHandler for Chaining {
 fn ask(app: Arc<App>, component: usize, request: Request<WasiBody>) -> Answer {
     Box::pin(async move {
         let Some(in_work) = app.begin() else { return Ok(boxed(answer::overloaded())) };
-        Ok(boxed(answer::guest(&app, component, request).await.map(|body| body.in_work(in_work, None))))
+        let answer = app.handler(component).handle(request).await;
+        Ok(boxed(answer::of_guest(answer).map(|body| body.in_work(in_work, None))))
     })
 }
 

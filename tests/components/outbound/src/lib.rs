@@ -3,7 +3,10 @@
 //! request's body. `/fetch/host/path` is for clients that write queries anew. `/again` asks the app itself for `/again`,
 //! `/fetch-as-other?http://host/path` names another host in the request's head.
 use spin_sdk::http::{Request, Response, send};
-use spin_sdk::{http_component, redis::{Connection, RedisParameter}};
+use spin_sdk::{
+    http_component,
+    redis::{Connection, RedisParameter},
+};
 
 mod tcp;
 
