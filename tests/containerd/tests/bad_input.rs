@@ -1,5 +1,6 @@
 //! Bad input ends with a sentence a person understands, and an exit code of its own.
 
+use harness::containerd::shares;
 use harness::process::said;
 use harness::{Containerd, SpinApp};
 
@@ -25,7 +26,8 @@ fn ends(app: &SpinApp, code: i32, words: &[&str]) {
 fn is_not_created(app: &SpinApp, command: &str, words: &[&str]) {
     let containerd = Containerd::v2();
     containerd.import(&app.plain("test.local/bad:1"));
-    let run = ["run", "--rm", "--null-io", "--runtime", "io.containerd.spin.v2", "test.local/bad:1", "bad", command];
+    let image = "test.local/bad:1";
+    let run = ["run", "--rm", "--null-io", shares(), "--runtime", "io.containerd.spin.v2", image, "bad", command];
     let output = containerd.ctr(&run);
     let said = said(&output);
     assert!(!output.status.success(), "{said}");

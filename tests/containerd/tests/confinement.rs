@@ -52,11 +52,7 @@ fn assert_confined(about: &BTreeMap<String, String>) {
         assert_eq!(about[set].trim_matches('0'), "", "{set}");
     }
     assert_eq!(about["oom_score_adj"].trim(), "1000");
-    assert!(
-        about["cgroup"].lines().all(|line| line.contains("memory") <= line.ends_with(":/containerd-shim-spin")),
-        "{}",
-        about["cgroup"]
-    );
+    assert!(about["cgroup"].lines().any(|line| line.ends_with(":/containerd-shim-spin")), "{}", about["cgroup"]);
     let limited = |name: &str| {
         let line = about["limits"].lines().find(|line| line.starts_with(name)).expect("a limit");
         !line.contains("unlimited")

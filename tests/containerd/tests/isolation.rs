@@ -70,7 +70,7 @@ fn an_artifact_with_files_has_no_descriptor_that_leads_out_or_can_be_written() {
 
 /// Runs the app of this image once; what it said where it did not answer.
 fn runs(containerd: &Containerd, image: &str, id: &str) -> u16 {
-    let mut task = containerd.run(id, image, &[]);
+    let mut task = containerd.run(id, image, &["--env", "SPIN_HTTP_LINGER=0"]);
     let status = task.get("/").status;
     task.kill("TERM");
     assert_eq!(task.wait(), Some(0));

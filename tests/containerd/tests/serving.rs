@@ -270,8 +270,10 @@ fn thirty_replicas_started_at_once_all_answer() {
 #[test]
 fn an_app_finishes_and_ends_on_each_signal_that_images_are_stopped_by() {
     let containerd = Containerd::v2();
+    containerd.import(&SpinApp::http("hello-p2", "").plain("test.local/ends:1"));
     for signal in ["TERM", "INT", "QUIT", "HUP"] {
-        let mut task = containerd.serve(&format!("ends-on-{}", signal.to_lowercase()), &SpinApp::http("hello-p2", ""));
+        let id = format!("ends-on-{}", signal.to_lowercase());
+        let mut task = containerd.run(&id, "test.local/ends:1", &["--env", "SPIN_HTTP_LINGER=0"]);
         assert_eq!(task.get("/").status, 200);
         task.kill(signal);
         assert_eq!(task.wait(), Some(0), "{signal}");

@@ -235,7 +235,7 @@ fn run_under_the_shim<'a>(how: &[&'a str], listen: &'a str) -> Vec<&'a str> {
 }
 
 /// `ctr`'s flag for the share of processors: its own default, or none where cgroups of version 2 have no controller for it.
-fn shares() -> &'static str {
+pub fn shares() -> &'static str {
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
     let without = controllers.is_ok_and(|names| !names.split_whitespace().any(|name| name == "cpu"));
     if without { "--cpu-shares=0" } else { "--cpu-shares=1024" }
