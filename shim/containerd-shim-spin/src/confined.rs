@@ -114,14 +114,12 @@ fn enter_cgroup() -> io::Result<()> {
     let cgroup = Cgroup::of_path(CGROUP, false)?;
     cgroup.make()?;
     let file = if cgroup.is_unified() { "memory.max" } else { "memory.limit_in_bytes" };
-    if let Some(dir) = cgroup.dir("memory") {
-        let node = rustix::system::sysinfo();
-        let half = node.totalram.saturating_mul(u64::from(node.mem_unit)) / 2;
-        match fs::write(dir.join(file), half.max(MIN_CGROUP_MEMORY_BYTES).to_string()) {
-            // This node limits no memory by cgroups.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            written => written?,
-        }
+    let node = rustix::system::sysinfo();
+    let half = node.totalram.saturating_mul(u64::from(node.mem_unit)) / 2;
+    match cgroup.write("memory", file, &half.max(MIN_CGROUP_MEMORY_BYTES).to_string()) {
+        // This node limits no memory by cgroups.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        written => written?,
     }
     cgroup.enter()
 }

@@ -5,7 +5,7 @@ mod hierarchies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -125,6 +125,13 @@ impl Cgroup {
     /// A file of a controller; nothing where it isn't there (any more).
     pub fn read(&self, controller: &str, file: &str) -> Option<String> {
         fs::read_to_string(self.dir(controller)?.join(file)).ok()
+    }
+
+    /// Writes a file of a controller; `NotFound` where there is no such file, which a kernel or a node without the controller lacks.
+    pub fn write(&self, controller: &str, file: &str, value: &str) -> io::Result<()> {
+        let dir = self.dir(controller).ok_or(io::ErrorKind::NotFound)?;
+        // Not created: that would be refused as not permitted.
+        fs::OpenOptions::new().write(true).open(dir.join(file))?.write_all(value.as_bytes())
     }
 
     /// All processes in it and below it.

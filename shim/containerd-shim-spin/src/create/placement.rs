@@ -137,12 +137,14 @@ fn apply(manager: &AnyCgroupManager, resources: &LinuxResources) -> Result<()> {
 
 /// libcgroups leaves out a limit of 0, which is what Kubernetes asks for: a container may have no swap.
 fn limit_swap(cgroup: &Cgroup, resources: &LinuxResources) -> Result<()> {
-    let Some(dir) = cgroup.unified_dir() else { return Ok(()) };
+    if !cgroup.is_unified() {
+        return Ok(());
+    }
     let memory = resources.memory().as_ref();
     let limits = memory.and_then(|memory| Some((memory.limit()?, memory.swap()?))).filter(|(limit, _)| *limit > 0);
     match limits {
         // Counted together in the spec, and apart in version 2.
-        Some((limit, both)) if both == limit => match std::fs::write(dir.join("memory.swap.max"), "0") {
+        Some((limit, both)) if both == limit => match cgroup.write("memory", "memory.swap.max", "0") {
             // A kernel without swap has no such file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result.map_err(|error| anyhow!("memory.swap.max: {error}")),
