@@ -13,19 +13,19 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use libcontainer::container::{Container, ContainerStatus, State};
 use libcontainer::hooks::run_hooks;
 use oci_spec::runtime::{Hook, Hooks, LinuxNamespaceType, Spec};
 use rustix::thread::move_into_link_name_space;
 use serde::{Deserialize, Serialize};
 
+use super::copy::Copy;
 use super::process::in_a_sentence;
 use crate::bundle::{self, TaskRequest};
-use crate::sys::{self, Fork};
 
 /// Hooks that are run after a container was created.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -168,28 +168,8 @@ fn run_in_this_process(hooks: &[Hook], state: &State) -> Result<()> {
 
 /// Hooks with a time limit are waited for by a thread, after which this process could not be copied any more.
 fn in_a_child(work: impl FnOnce() -> Result<()>) -> Result<()> {
-    let (mut failure, mut failed) = io::pipe().context("making a pipe")?;
-    match sys::fork_dependent().context("copying this process to run hooks")? {
-        Fork::Parent(_) => {
-            drop(failed);
-            let mut message = String::new();
-            failure.read_to_string(&mut message).context("waiting for hooks")?;
-            match message.strip_suffix(DONE) {
-                Some("") => Ok(()),
-                _ if message.is_empty() => bail!("the process that runs hooks was killed"),
-                _ => Err(anyhow!("{message}")),
-            }
-        }
-        Fork::Child => {
-            let message = work().map_or_else(|error| format!("{error:#}"), |()| DONE.to_owned());
-            let _nobody_listens = failed.write_all(message.as_bytes());
-            std::process::exit(0)
-        }
-    }
+    Copy::begin("runs hooks", work).context("copying this process to run hooks")?.done()
 }
-
-/// What a child says that has nothing to complain about.
-const DONE: &str = "done";
 
 /// The number that a process has in the innermost namespace of processes that it is in.
 fn innermost_pid(pid: u32) -> io::Result<i32> {

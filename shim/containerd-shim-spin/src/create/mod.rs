@@ -4,6 +4,7 @@ mod adapt;
 mod clamp;
 mod classify;
 mod content;
+mod copy;
 mod copy_up;
 mod devices;
 mod files;
@@ -42,7 +43,6 @@ use classify::{Kind, classify};
 use finish::Finish;
 use hooks::StartHooks;
 use maker::{Made, Maker};
-use preparation::Preparation;
 use prepare::{Prepared, Source};
 use spin::{Execution, Spin};
 
@@ -73,7 +73,7 @@ pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Lin
         Kind::PlainSpin(root) => Some(Box::new(move || Ok(prepare::prepare(Source::Root(root, request.rootfs.clone()), read)))),
         Kind::Neither(command) => Some(Box::new(move || prepare::artifact(request, &command, read))),
     };
-    let preparation = prepare.map(Preparation::begin).transpose().context("copying this process to prepare the app")?;
+    let preparation = prepare.map(preparation::begin).transpose().context("copying this process to prepare the app")?;
     let (made, execution) = match preparation {
         None => {
             if let Some(process) = spec.process() {
