@@ -16,6 +16,7 @@ use crate::cgroup::Cgroup;
 use crate::create::{LaterHooks, Stage};
 use crate::stdio::Paths;
 use crate::sys;
+use crate::warnings;
 
 /// The longest line either side reads: the container's process may be compromised when it writes.
 pub const LONGEST: u64 = 64 * 1024;
@@ -177,9 +178,7 @@ struct Logger(Link);
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        // libcgroups warns of each controller that the machine lacks, for each container.
-        let is_ours = ["spin_", "containerd_shim_spin"].iter().any(|ours| metadata.target().starts_with(ours));
-        is_ours && metadata.level() <= log::Level::Warn
+        warnings::is_ours(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {

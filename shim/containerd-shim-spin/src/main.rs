@@ -28,6 +28,7 @@ mod shim;
 mod stdio;
 mod sys;
 mod unpack;
+mod warnings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

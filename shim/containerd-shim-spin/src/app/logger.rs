@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use log::{LevelFilter, Log, Metadata, Record};
 use spin_runtime::output::say;
 
+use crate::warnings;
+
 /// The shortest time between two lines of one place in the code; lines in between are counted.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The crates whose messages are meant for an operator; those of libraries are not.
-const CRATES: [&str; 5] = ["spin_app", "spin_runtime", "spin_trigger_http", "spin_trigger_redis", "containerd_shim_spin_v2"];
-
 /// A place in the code.
 type Place = (&'static str, u32);
 
@@ -55,8 +54,7 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let name = metadata.target().split("::").next().unwrap_or_default();
-        metadata.level() <= LevelFilter::Warn && CRATES.contains(&name)
+        warnings::is_ours(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -76,30 +74,15 @@ impl Log for Logger {
 
 #[cfg(test)]
 mod tests {
-    use log::Level;
-
     use super::*;
-
-    fn logger() -> Logger {
-        Logger { said: Mutex::default() }
-    }
 
     #[test]
     fn a_place_may_write_a_line_a_second_and_the_others_are_counted() {
-        let (logger, now) = (logger(), Instant::now());
+        let (logger, now) = (Logger { said: Mutex::default() }, Instant::now());
         assert_eq!(logger.admit(("a", 1), now), Some(0));
         assert_eq!([logger.admit(("a", 1), now), logger.admit(("a", 1), now)], [None, None]);
         assert_eq!(logger.admit(("a", 2), now), Some(0), "another place has its own limit");
         assert_eq!(logger.admit(("a", 1), now + PAUSE), Some(2));
         assert_eq!(logger.admit(("a", 1), now + 2 * PAUSE), Some(0));
-    }
-
-    #[test]
-    fn only_warnings_and_errors_of_our_own_crates_are_written() {
-        let heard = |level, target| logger().enabled(&Metadata::builder().level(level).target(target).build());
-        assert!(heard(Level::Error, "spin_trigger_http::server") && heard(Level::Warn, "spin_runtime"));
-        assert!(
-            !heard(Level::Info, "spin_runtime") && !heard(Level::Error, "spin_runtimes") && !heard(Level::Error, "hyper::proto")
-        );
     }
 }
