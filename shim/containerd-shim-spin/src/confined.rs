@@ -34,7 +34,7 @@ const MIN_CGROUP_MEMORY_BYTES: u64 = 1 << 30;
 /// Bytes of a sentence on standard error.
 const MAX_SENTENCE_BYTES: u64 = 16 * 1024;
 
-/// What one process may use.
+/// The resources that one process may use.
 pub struct Limits {
     /// Bytes of private memory.
     pub memory: u64,

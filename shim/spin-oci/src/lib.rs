@@ -32,7 +32,7 @@ pub use error::OciError;
 #[cfg(feature = "push")]
 pub use open::{Kind, Opened, open};
 pub use rootfs::load_rootfs;
-pub use tree::{FileTree, Files, MAX_TREE_BYTES};
+pub use tree::{FileTree, Files, MAX_TREE_BYTES, STAGING_PREFIX};
 pub use wasm::{MAX_WASM_BYTES, Wasm};
 
 /// An app out of an image, with the wasm and the files of each component.

@@ -18,6 +18,8 @@ use crate::{Digest, OciError};
 
 /// All files of a component together, in bytes.
 pub const MAX_TREE_BYTES: u64 = 4 << 30;
+/// The beginning of the name of a directory in which a tree is being made. It is locked as long as that lasts.
+pub const STAGING_PREFIX: &str = ".tree-";
 /// What the kernel allows a path and a name in it to be, in bytes.
 const MAX_PATH: usize = 4095;
 const MAX_NAME: usize = 255;
@@ -106,7 +108,7 @@ impl FileTree {
         let parent = into.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|error| OciError::file(parent, error))?;
         let staging =
-            tempfile::Builder::new().prefix(".tree-").tempdir_in(parent).map_err(|error| OciError::file(parent, error))?;
+            tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(parent).map_err(|error| OciError::file(parent, error))?;
         // As long as it is open and locked, the directory is in use: what a killed process left can be told from it.
         let lock = File::open(staging.path()).and_then(|file| Ok(flock(&file, FlockOperation::LockShared).map(|()| file)?));
         let _lock = lock.map_err(|error| OciError::file(staging.path(), error))?;

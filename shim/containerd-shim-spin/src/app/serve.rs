@@ -186,7 +186,7 @@ fn http_settings(settings: &Settings, memory: Option<u64>) -> spin_trigger_http:
     spin_trigger_http::Settings {
         listen: settings.listen.map_or(derived.listen, Listen::At),
         workers: settings.workers,
-        max_working: max_instances(settings, memory).max(1) as usize,
+        max_working: max_instances(settings, memory) as usize,
         max_connections: limits.connections.unwrap_or(derived.max_connections),
         max_head: limits.head.unwrap_or(derived.max_head),
         max_head_memory: limits.head_memory.unwrap_or(derived.max_head_memory),

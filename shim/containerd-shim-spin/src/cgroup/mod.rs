@@ -20,7 +20,7 @@ use crate::sys;
 
 /// Version 2's only hierarchy, in the map below.
 const UNIFIED: &str = "";
-/// What stands before the name of a hierarchy of version 1 that has one, in the place of a controller.
+/// The prefix of a named hierarchy of version 1 in `/proc/PID/cgroup`, where other hierarchies have their controllers.
 const NAMED: &str = "name=";
 /// The freezer of version 1 is given at most 20 ms to stop all processes.
 const FREEZER_POLL: Duration = Duration::from_millis(1);
@@ -93,7 +93,7 @@ impl Cgroup {
         self.path.clone()
     }
 
-    /// What a container sees of it with version 1: a directory's name below `/sys/fs/cgroup`, and where that is on the node.
+    /// The directories that a container sees of it with version 1: the name below `/sys/fs/cgroup`, and the place on the node.
     /// Controllers that are mounted together are seen under their joint name, and under the name of each.
     pub fn views(&self) -> Vec<(String, PathBuf)> {
         let mut views = BTreeMap::new();
@@ -157,11 +157,10 @@ impl Cgroup {
     /// Kills every process in it, and those that they make meanwhile.
     pub fn kill(&self) {
         // Since Linux 5.14 the kernel does it in one go.
-        let killed = self.unified_dir().map(|dir| fs::write(dir.join("cgroup.kill"), "1"));
-        if matches!(killed, Some(Ok(()))) {
+        if self.is_unified() && self.write(UNIFIED, "cgroup.kill", "1").is_ok() {
             return;
         }
-        // What stands still makes no more processes; in version 1 it is killed only when it goes on.
+        // A frozen process makes no more processes. In version 1 the signal ends it only when it is thawed.
         let _not_there = self.freeze(true).map(|()| self.wait_until_frozen());
         self.signal(Signal::KILL.as_raw().cast_unsigned());
         let _not_there = self.freeze(false);

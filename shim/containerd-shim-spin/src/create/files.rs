@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps, UTIME_NOW, flock, futimens, openat};
-use spin_oci::{FileTree, OciError};
+use spin_oci::{FileTree, OciError, STAGING_PREFIX};
 use spin_runtime::cache::{Bounds, room_in, unused};
 
 use crate::sys;
@@ -18,9 +18,8 @@ const BOUNDS: Bounds = Bounds { bytes: 16 << 30, files: 2_000_000, age: super::p
 /// What an image may add to it.
 const MAX_IMAGE_BYTES: u64 = 4 << 30;
 const MAX_IMAGE_FILES: u64 = 200_000;
-/// The end of the name of a tree that is being removed, and the beginning of that of one that is being made.
+/// The end of the name of a tree that is being removed.
 const GONE: &str = "gone";
-const STAGING: &str = ".tree-";
 
 /// Trees by key, below one directory.
 pub struct Trees {
@@ -101,7 +100,7 @@ fn prune(dir: &Path, bounds: &Bounds, missing: u64) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let Ok(metadata) = entry.metadata() else { continue };
-        if name.starts_with(STAGING) || path.extension().is_some_and(|end| end == GONE) {
+        if name.starts_with(STAGING_PREFIX) || path.extension().is_some_and(|end| end == GONE) {
             let _in_use = lock_exclusively(&path).and_then(|_lock| fs::remove_dir_all(&path));
         } else {
             let (bytes, files) = size(&path);

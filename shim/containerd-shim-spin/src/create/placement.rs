@@ -32,8 +32,7 @@ impl Placement {
     pub fn of(request: &TaskRequest, spec: &Spec) -> Result<Option<Self>> {
         let Some(cgroup) = cgroup_of(request, spec)? else { return Ok(None) };
         if request.systemd_cgroup && cgroup.is_unified() {
-            let systemd = Box::new(manager(request, spec, true)?);
-            return Ok(Some(Self::Scope { cgroup, systemd }));
+            return Ok(Some(Self::Scope { cgroup, systemd: systemd(request, spec)? }));
         }
         cgroup.make().context("making the container's cgroup")?;
         Ok(Some(Self::Made(cgroup)))
@@ -90,15 +89,9 @@ impl Placement {
             // systemd sets again what it knows whenever it likes, so it has to know.
             apply(systemd, &resources)?;
         }
-        apply(&self.file_manager(request)?, &resources)?;
+        let path = self.cgroup().relative_path().context("the cgroup's path")?;
+        apply(&manager(request, path, false)?, &resources)?;
         limit_swap(self.cgroup(), &resources).context("setting the limit of swap")
-    }
-
-    /// Sets limits in the cgroup's own files.
-    fn file_manager(&self, request: &TaskRequest) -> Result<AnyCgroupManager> {
-        let cgroup_path = self.cgroup().relative_path().context("the cgroup's path")?;
-        let config = CgroupConfig { cgroup_path, systemd_cgroup: false, container_name: request.id.clone() };
-        create_cgroup_manager(config).map_err(in_a_sentence)
     }
 }
 
@@ -107,8 +100,7 @@ pub fn update(bundle: &Path, request: &TaskRequest, cgroup: Cgroup, resources: L
     let placement = match request.systemd_cgroup && cgroup.is_unified() {
         true => {
             let spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
-            let systemd = Box::new(manager(request, &spec, true)?);
-            Placement::Scope { cgroup, systemd }
+            Placement::Scope { cgroup, systemd: systemd(request, &spec)? }
         }
         false => Placement::Made(cgroup),
     };
@@ -122,9 +114,14 @@ pub fn cgroup_of(request: &TaskRequest, spec: &Spec) -> Result<Option<Cgroup>> {
     Cgroup::of_path(path, request.systemd_cgroup).map(Some).context("the container's cgroup")
 }
 
-fn manager(request: &TaskRequest, spec: &Spec, systemd_cgroup: bool) -> Result<AnyCgroupManager> {
-    let path: Option<PathBuf> = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-    let cgroup_path = path.context("the spec names no cgroup")?;
+/// Speaks with systemd about the scope that the spec names.
+fn systemd(request: &TaskRequest, spec: &Spec) -> Result<Box<AnyCgroupManager>> {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+    manager(request, path.context("the spec names no cgroup")?, true).map(Box::new)
+}
+
+/// Sets limits in a cgroup's own files, or through systemd.
+fn manager(request: &TaskRequest, cgroup_path: PathBuf, systemd_cgroup: bool) -> Result<AnyCgroupManager> {
     let config = CgroupConfig { cgroup_path, systemd_cgroup, container_name: request.id.clone() };
     create_cgroup_manager(config).map_err(in_a_sentence)
 }

@@ -32,7 +32,7 @@ pub(super) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What it keeps of code, and of small notes of each kind; of files, see [`Trees`].
 const CODE_BOUNDS: Bounds = Bounds { bytes: 8 << 30, files: 20_000, age: MAX_AGE };
 const NOTE_BOUNDS: Bounds = Bounds { bytes: 256 << 20, files: 50_000, age: MAX_AGE };
-/// How often the bounds are enforced at most: whatever has to be kept is looked at.
+/// The shortest time between two enforcements of the bounds: each one looks at every file of the cache.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// A comma-separated list: run these components and leave the others.
 const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
