@@ -164,12 +164,11 @@ fn a_container_is_limited_once_it_is_created() {
 #[test]
 fn a_container_that_libcontainer_must_make_is_made_too() {
     let containerd = Containerd::v2();
-    let address = hello(&containerd, "hooked");
-    let hooked = |spec: &mut Value| spec["hooks"] = json!({ "poststop": [{ "path": "/is/not/there" }] });
-    let bundle = Bundle::new(&containerd, "hooked").edited(hooked);
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let address = hello(&containerd, "timed");
+    let bundle = Bundle::new(&containerd, "timed").edited(|spec| {
+        spec["linux"]["namespaces"].as_array_mut().expect("there are namespaces").push(json!({ "type": "time" }));
+    });
+    let _task = bundle.run(&program());
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
 }
 

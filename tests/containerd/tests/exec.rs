@@ -80,9 +80,7 @@ fn sleeping<'a>(containerd: &'a Containerd, id: &str) -> Bundle<'a> {
 fn a_paused_container_takes_no_program_and_takes_it_when_it_goes_on() {
     let containerd = Containerd::v2();
     let bundle = sleeping(&containerd, "paused");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.exec("early", &["/inside", "status"]).expect("noted");
     task.pause().expect("paused");
     for refused in [task.start_exec("early").map(drop), task.exec("late", &["/inside", "status"])] {
@@ -117,9 +115,7 @@ fn a_paused_container_that_is_killed_ends() {
     let containerd = Containerd::v2();
     for all in [false, true] {
         let bundle = sleeping(&containerd, "frozen");
-        let task = bundle.start(&program());
-        task.create();
-        task.run().expect("started");
+        let task = bundle.run(&program());
         task.pause().expect("paused");
         task.try_kill(9, all).expect("killed");
         assert_eq!(task.wait(), 137, "all: {all}");
@@ -134,9 +130,7 @@ fn a_paused_container_that_is_killed_ends() {
 fn every_signal_that_the_kernel_has_can_be_sent() {
     let containerd = Containerd::v2();
     let bundle = sleeping(&containerd, "signalled");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.try_kill(0, false).expect("nothing is sent");
     let error = task.try_kill(65, false).expect_err("there is no such signal");
     assert!(error.contains("INVALID_ARGUMENT"), "{error}");
@@ -152,9 +146,7 @@ fn every_signal_that_the_kernel_has_can_be_sent() {
 fn a_program_has_the_terminal_that_its_request_alone_asks_for() {
     let containerd = Containerd::v2();
     let bundle = sleeping(&containerd, "terminal");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.exec_with("tty", &["/inside", "sleep"], |request| request.terminal = true).expect("noted");
     let pid = task.start_exec("tty").expect("runs");
     let input = fs::read_link(format!("/proc/{pid}/fd/0")).expect("it runs");
@@ -165,9 +157,7 @@ fn a_program_has_the_terminal_that_its_request_alone_asks_for() {
 fn a_program_that_can_not_be_executed_leaves_no_process() {
     let containerd = Containerd::v2();
     let bundle = sleeping(&containerd, "missing");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.exec("missing", &["/is/not/there"]).expect("noted");
     let error = task.start_exec("missing").expect_err("there is no such file");
     assert!(error.contains("/is/not/there") && error.contains("no such file"), "{error}");
@@ -179,9 +169,7 @@ fn a_program_that_can_not_be_executed_leaves_no_process() {
 fn a_program_that_was_deleted_unstarted_has_the_exit_code_0() {
     let containerd = Containerd::v2();
     let bundle = sleeping(&containerd, "unstarted");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.exec("never", &["/inside", "sleep"]).expect("noted");
     assert_eq!(task.delete_exec("never"), Ok(0));
 }

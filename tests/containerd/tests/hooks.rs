@@ -118,9 +118,7 @@ fn a_hook_after_the_start_that_fails_ends_the_container() {
 fn a_hook_after_the_deletion_that_fails_is_logged() {
     let containerd = Containerd::v2();
     let bundle = failing(&containerd, "poststop", "poststop");
-    let task = bundle.start(&program());
-    task.create();
-    task.run().expect("started");
+    let task = bundle.run(&program());
     task.kill(9);
     task.wait();
     task.delete().expect("the container is gone whatever the hook says");

@@ -80,6 +80,14 @@ impl<'a> Bundle<'a> {
         fs::write(self.dir.join(name), text).expect("the bundle can be written");
     }
 
+    /// Starts a shim of this program, creates the container and starts it.
+    pub fn run(&self, program: &Path) -> Shim<'_> {
+        let task = self.start(program);
+        task.create();
+        task.run().expect("started");
+        task
+    }
+
     /// Runs the program's `start`, and connects to where it says.
     pub fn start(&self, program: &Path) -> Shim<'_> {
         let socket = |end: &str| format!("{}{end}", self.containerd.dir().join("sock").display());
