@@ -168,8 +168,11 @@ fn a_container_that_libcontainer_must_make_is_made_too() {
     let bundle = Bundle::new(&containerd, "timed").edited(|spec| {
         spec["linux"]["namespaces"].as_array_mut().expect("there are namespaces").push(json!({ "type": "time" }));
     });
-    let _task = bundle.run(&program());
+    let task = bundle.run(&program());
     assert_eq!(get(&format!("http://{address}/")).map(|answer| answer.status), Ok(200));
+    task.kill(9);
+    assert_eq!(task.wait(), 137);
+    task.delete().expect("deleted");
 }
 
 #[test]

@@ -58,6 +58,12 @@ impl Cgroup {
         Self { dirs, path: found }
     }
 
+    /// The same without hierarchies of version 1 that have no controllers.
+    pub fn with_controllers(mut self) -> Self {
+        self.dirs.retain(|controller, _| !controller.starts_with(NAMED));
+        self
+    }
+
     /// The one a spec's `cgroupsPath` means, whether it exists or not.
     ///
     /// Fails for systemd's notation where systemd isn't to make the cgroup: taken for a name, it would be a cgroup outside the
@@ -244,6 +250,12 @@ mod tests {
             ("systemd", "/sys/fs/cgroup/systemd/a"),
         ];
         assert_eq!(views, expected.map(|(name, dir)| (name.to_owned(), dir.to_owned())));
+    }
+
+    #[test]
+    fn a_cgroup_with_controllers_has_no_directory_in_a_hierarchy_without_any() {
+        let cgroup = Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a\n2:name=systemd:/\n").with_controllers();
+        assert_eq!(cgroup.dirs.into_keys().collect::<Vec<_>>(), ["memory"]);
     }
 
     #[test]

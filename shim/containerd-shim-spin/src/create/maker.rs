@@ -95,7 +95,9 @@ fn make_by_libcontainer(bundle: &Path, request: &TaskRequest, mut spec: Spec, ex
         .build();
     let container = container.map_err(|error| anyhow::anyhow!(sentence(&error)))?;
     let pid = container.pid().context("the container has no process")?.as_raw().cast_unsigned();
-    let cgroup = Cgroup::of_process(pid).context("finding the container's cgroup")?;
+    // libcontainer makes none in hierarchies without controllers: there the process is in a cgroup that it shares with others.
+    let found = || Ok::<_, anyhow::Error>(Cgroup::of_process(pid).context("finding the container's cgroup")?.with_controllers());
+    let cgroup = cgroup.map_or_else(found, Ok)?;
     // In version 1 libcontainer has done it.
     if cgroup.is_unified() {
         devices::restrict(&cgroup, device_rules(&spec))?;
