@@ -29,7 +29,7 @@ bench: ## measure it beside its peers, into target/bench/ (QUICK=1, FIGURES="sta
 profile: ## count anew what the shim is optimised by (an hour; for a new compiler, engine or way of a request)
 	@scripts/profile.sh
 
-shim: ## the shim, into dist/
+shim: ## the shim as it is shipped, into dist/ (half an hour on two cores)
 	@scripts/shim.sh
 
 images: ## the apps as OCI archives, into dist/images/

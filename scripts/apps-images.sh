@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/wasm.sh apps
-scripts/shim.sh
+scripts/shim.sh quick
 mkdir -p dist/images
 for app in restaurant kitchen; do
   name=$(sed -n 's/^ *image: *//p' "apps/$app/deploy.yaml")
-  dist/spin-oci pack "apps/$app" --plain --name "$name" --out "dist/images/$app.tar"
+  .state/shim/spin-oci pack "apps/$app" --plain --name "$name" --out "dist/images/$app.tar"
 done

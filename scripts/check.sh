@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 scripts/install.sh check
 shellcheck scripts/*.sh scripts/vm/*.sh scripts/vm/guest/usr/local/sbin/* .ci/run
 cargo fmt --all --check
-cargo clippy --release --workspace --all-targets -- -D warnings
+cargo clippy --workspace --all-targets -- -D warnings
 (cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
 (cd tests/components && cargo fmt --all --check)
 (cd node-image/local && test -z "$(gofmt -l .)" && ../../scripts/local-go.sh vet ./internal/...)

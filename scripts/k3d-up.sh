@@ -14,7 +14,7 @@ fi
 # A node that is newer than its server is refused in the long run; one of the same image never is.
 BASE_IMAGE=$(docker inspect -f '{{.Config.Image}}' "$SERVER_NODE")
 export BASE_IMAGE
-scripts/node-image.sh
+scripts/node-image.sh quick
 if exists "$WORKER_NODE" && [ "$(docker inspect -f '{{.Image}}' "$WORKER_NODE")" != "$(docker image inspect -f '{{.Id}}' "$NODE_IMAGE")" ]; then
   k3d node delete "$WORKER_NODE"
   # with it goes the password that k3s keeps for the node; its successor brings another

@@ -15,12 +15,12 @@ read -ra flags <<<"${SPIN_OCI_FLAGS:-}"
 # The first `version = "…"`, which is the app's: the manifest's own version has another name.
 version() { sed -n 's/^version *= *"\(.*\)".*/\1/p' "$1/spin.toml" | head -n 1; }
 
-scripts/shim.sh >&2
+scripts/shim.sh quick >&2
 scripts/wasm.sh apps >&2
 for app in restaurant kitchen; do
   reference=${registry%/}/$app:${TAG:-$(version "apps/$app")}
-  digest=$(dist/spin-oci push "apps/$app" "$reference" ${flags[@]+"${flags[@]}"})
+  digest=$(.state/shim/spin-oci push "apps/$app" "$reference" ${flags[@]+"${flags[@]}"})
   echo "$reference@$digest"
-  digest=$(dist/spin-oci push "apps/$app" "$reference-plain" --plain ${flags[@]+"${flags[@]}"})
+  digest=$(.state/shim/spin-oci push "apps/$app" "$reference-plain" --plain ${flags[@]+"${flags[@]}"})
   echo "$reference-plain@$digest"
 done

@@ -26,7 +26,7 @@ start() {
   app kv kv 'key_value_stores = ["default"]'
   app outbound outbound 'allowed_outbound_hosts = ["http://*:80"]'
   app bad hello-p2 'colour = "red"'
-  cargo run --release --locked -q -p harness --bin image -- "$dir" hello probe kv outbound bad
+  cargo run --locked -q -p harness --bin image -- "$dir" hello probe kv outbound bad
   scripts/image-import.sh "$dir"/{hello,probe,kv,outbound,bad}.tar
   printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "0.0.0.0:5000"}\n' "$PWD/$dir/data" >"$dir/registry.yml"
   setsid docker-registry serve "$dir/registry.yml" >.state/logs/registry.log 2>&1 </dev/null &

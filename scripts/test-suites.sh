@@ -12,23 +12,23 @@ need python scripts/python.sh
 need apps scripts/wasm.sh apps
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-gnu
 export CARGO_BUILD_TARGET
-export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/dist SPIN_OCI=$PWD/dist/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin
-need shim scripts/shim.sh
+export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/.state/shim SPIN_OCI=$PWD/.state/shim/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin
+need shim scripts/shim.sh quick
 
 if wants unit; then
-  run unit cargo test --release --locked --no-fail-fast --workspace --exclude containerd-tests --exclude cluster-tests --exclude bench
+  run unit cargo test --locked --no-fail-fast --workspace --exclude containerd-tests --exclude cluster-tests --exclude bench
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi
 if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
 if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
-  run containerd cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
-  run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --release --locked --no-fail-fast --workspace \
+  run containerd cargo test --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
+  run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --locked --no-fail-fast --workspace \
     --test lifecycle --test serving --test bad_input --test creating --test starting --test confinement -- --test-threads=2
   need vm-disk scripts/vm/disk.sh
   run containerd-vm scripts/test-vm.sh
-  run bench cargo test --release --locked --no-fail-fast --workspace --bin bench --test smoke -- --test-threads=1
+  run bench cargo test --locked --no-fail-fast --workspace --bin bench --test smoke -- --test-threads=1
 fi
 if wants vm; then
   need vm-disk scripts/vm/disk.sh
@@ -42,7 +42,7 @@ if wants cluster; then
   need test-images scripts/test-images.sh start
   export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=registry.local:5000/test/restaurant:0.1.0
   # shellcheck disable=SC2046 # one word an argument
-  run cluster cargo test --release --locked --no-fail-fast --workspace $(tests_in tests/cluster) -- --test-threads=2
+  run cluster cargo test --locked --no-fail-fast --workspace $(tests_in tests/cluster) -- --test-threads=2
   need test-registry scripts/test-images.sh stop
   run down scripts/test-down.sh
   trap - EXIT

@@ -26,7 +26,7 @@ mapfile -t tests < <(printf -- '--test=%s\n' "${suites[@]%%:*}" | sort -u)
 
 echo "test programs"
 mkdir "$job/tests"
-cargo test --release --locked --workspace "${tests[@]}" --no-run --message-format=json-render-diagnostics |
+cargo test --locked --workspace "${tests[@]}" --no-run --message-format=json-render-diagnostics |
   sed -n 's/.*"kind":\["\(test\|bin\)"\].*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*/\1 \2 \3/p' |
   while read -r kind name program; do
     # Tests look for the program that they put into containers one directory above their own.

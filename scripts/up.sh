@@ -21,13 +21,13 @@ if [ "$kind" = local ]; then
 else
   step sysctl "keeping the machine's sysctls" scripts/cluster-sysctl.sh save
 fi
-# On macOS and Windows the shim can only be compiled inside docker; node-image.sh does that when dist/ has none.
+# On macOS and Windows the shim can only be compiled inside docker; node-image.sh does that when there is none.
 if [ "$(uname -s)" = Linux ] && command -v cargo >/dev/null; then
-  step shim "the shim (the first build takes some twenty minutes on two cores)" scripts/shim.sh
+  step shim "the shim (the first build takes some ten minutes on two cores)" scripts/shim.sh quick
 fi
 step apps "the apps' images" scripts/apps-images.sh
 if [ "$kind" = local ]; then
-  step node-image "the node image" env BASE_IMAGE="$LOCAL_BASE" scripts/node-image.sh
+  step node-image "the node image" env BASE_IMAGE="$LOCAL_BASE" scripts/node-image.sh quick
 fi
 step cluster "the nodes" "scripts/$kind-up.sh"
 (umask 077 && scripts/kubeconfig.sh >"$KUBECONFIG")
