@@ -32,7 +32,7 @@ if wants containerd; then
 fi
 if wants vm; then
   need vm-disk scripts/vm/disk.sh
-  run vm scripts/test-vm.sh all
+  SUITE_TIMEOUT=2h run vm scripts/test-vm.sh all
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT
