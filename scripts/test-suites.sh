@@ -2,8 +2,8 @@
 # What scripts/test.sh runs, in order: sourced by it, for its `need`, `run` and `suites`.
 # shellcheck disable=SC2154 # test.sh sets suites
 wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
-# tests_in DIR: its tests, by name. They are built with the whole workspace, because with its features the crates are there already.
-tests_in() { for file in "$1"/tests/*.rs; do echo "--test $(basename "$file" .rs)"; done; }
+# tests_in DIR...: their tests, by name. They are built with the whole workspace: without one of its crates a dependency has other features, and is built anew.
+tests_in() { find "${@/%//tests}" -maxdepth 1 -mindepth 1 -printf '%f\n' 2>/dev/null | sed 's/\.rs$//; s/^/--test /' | sort -u; }
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 need install scripts/install.sh test
@@ -16,7 +16,8 @@ export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/com
 need shim scripts/shim.sh quick
 
 if wants unit; then
-  run unit cargo test --locked --no-fail-fast --workspace --exclude containerd-tests --exclude cluster-tests --exclude bench
+  # shellcheck disable=SC2046 # one word an argument
+  run unit cargo test --locked --no-fail-fast --workspace --lib --bins $(tests_in shim/*)
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi
@@ -28,7 +29,7 @@ if wants containerd; then
     --test lifecycle --test serving --test bad_input --test creating --test starting --test confinement -- --test-threads=2
   need vm-disk scripts/vm/disk.sh
   run containerd-vm scripts/test-vm.sh
-  run bench cargo test --locked --no-fail-fast --workspace --bin bench --test smoke -- --test-threads=1
+  run bench cargo test --locked --no-fail-fast --workspace --test smoke -- --test-threads=1
 fi
 if wants vm; then
   need vm-disk scripts/vm/disk.sh
