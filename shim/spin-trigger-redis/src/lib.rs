@@ -4,7 +4,6 @@
 //! particular order. A message is handled at most once: what is published while the connection is down is not seen, and what
 //! a component fails on is not tried again. Each replica of an app gets every message.
 
-mod address;
 mod backoff;
 mod config;
 mod dispatch;

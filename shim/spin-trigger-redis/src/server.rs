@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use redis::{Msg, RedisError, RedisResult};
-use spin_runtime::output;
+use spin_runtime::{RedisAddress, output};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::dispatch::{Channels, Places};
 use crate::gate::{Gate, Gated};
@@ -22,7 +21,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A server, and who listens to which of its channels.
 pub(crate) struct Server {
-    pub address: Address,
+    pub address: RedisAddress,
     pub channels: Channels,
 }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spin_runtime::{MessageOptions, Runtime};
+use spin_runtime::{MessageOptions, RedisAddress, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::address::Address;
 use crate::config::{self, Trigger};
 use crate::dispatch::{Channels, Listener, Places};
 use crate::error::Error;
@@ -44,9 +43,9 @@ impl Subscriber {
             let address = address.or_else(|| shared.clone()).ok_or_else(|| Error::NoAddress { trigger: id.clone() })?;
             let text = runtime.resolve(&address).await?;
             let channel = runtime.resolve(&channel).await?;
-            let address = Address::parse(&text).map_err(|reason| Error::Address {
+            let address = RedisAddress::parse(&text).map_err(|reason| Error::Address {
                 trigger: id.clone(),
-                address: Address::redact(&text),
+                address: RedisAddress::redact(&text),
                 reason,
             })?;
             let missing = || Error::NoSuchComponent { trigger: id.clone(), component: component.clone() };

@@ -5,15 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// A server's address; displayed without its credentials.
 #[derive(Clone, Debug)]
-pub(crate) struct Address {
+pub struct RedisAddress {
     host: String,
     port: u16,
     tls: bool,
@@ -21,11 +21,11 @@ pub(crate) struct Address {
 }
 
 /// Bytes to and from a server, whatever carries them.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-impl Address {
+impl RedisAddress {
     /// Reads an address; the reason says what is wrong without repeating it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| text.starts_with(scheme)) {
@@ -74,7 +74,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "rediss" } else { "redis" };
         match self.host.contains(':') {
@@ -86,7 +86,7 @@ impl fmt::Display for Address {
 
 fn tls() -> Arc<ClientConfig> {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     // The provider's own protocol versions are always among those it supports.
     let config = config.expect("ring supports the default TLS versions");
@@ -99,17 +99,17 @@ mod tests {
 
     #[test]
     fn credentials_are_never_shown() {
-        let shown = |text: &str| Address::parse(text).expect(text).to_string();
+        let shown = |text: &str| RedisAddress::parse(text).expect(text).to_string();
         assert_eq!(shown("redis://me:secret@host:7000/3"), "redis://host:7000");
         assert_eq!(shown("rediss://:secret@host"), "rediss://host:6379");
         assert_eq!(shown("redis://[::1]:6379"), "redis://[::1]:6379");
-        assert_eq!(Address::redact("reddis://me:se@cret@host:1"), "reddis://***@host:1");
-        assert_eq!(Address::redact("me:secret@host?password=x"), "***@host");
+        assert_eq!(RedisAddress::redact("reddis://me:se@cret@host:1"), "reddis://***@host:1");
+        assert_eq!(RedisAddress::redact("me:secret@host?password=x"), "***@host");
     }
 
     #[test]
     fn credentials_and_database_are_kept_for_the_server() {
-        let address = Address::parse("redis://me:secret@host/3").expect("valid");
+        let address = RedisAddress::parse("redis://me:secret@host/3").expect("valid");
         assert_eq!(
             (address.login().username(), address.login().password(), address.login().db()),
             (Some("me"), Some("secret"), 3)
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in ["", "host:6379", "http://host", "redis://", "redis://host:port", "redis+unix:///s", "rediss://h/#insecure"] {
-            assert!(Address::parse(text).is_err(), "{text}");
+            assert!(RedisAddress::parse(text).is_err(), "{text}");
         }
     }
 }
