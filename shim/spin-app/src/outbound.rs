@@ -47,6 +47,17 @@ impl AllowedHosts {
         self.entries.iter().any(|entry| entry.allows_addr(scheme, ip, port))
     }
 
+    /// Whether an entry allows a connection to the address because it names the address itself, or a network
+    /// within `range`. An entry with a name, a wildcard or a wider network does not.
+    pub fn names_addr(&self, scheme: &str, ip: IpAddr, port: u16, range: &Cidr) -> bool {
+        self.entries.iter().any(|entry| entry.names_addr(scheme, ip, port, range))
+    }
+
+    /// Whether nothing at all is allowed.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether the app may send requests to itself (`http://self`, relative URLs) over the scheme.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.entries.iter().any(|entry| entry.allows_self(scheme))
@@ -122,6 +133,21 @@ mod tests {
         assert!(hosts.allows_addr("tcp", "::1".parse().unwrap(), 1));
         assert!(!hosts.allows_addr("udp", "::1".parse().unwrap(), 1));
         assert!(!hosts.allows_addr("tcp", [127, 0, 0, 1].into(), 80));
+    }
+
+    #[test]
+    fn an_address_is_named_by_itself_or_by_a_network_within_the_range() {
+        let range = Cidr::parse("169.254.0.0/16").unwrap();
+        let names = |entry: &str| {
+            let hosts = AllowedHosts::parse([entry]).unwrap();
+            hosts.names_addr("http", [169, 254, 169, 254].into(), 80, &range)
+        };
+        for entry in ["http://169.254.169.254", "*://169.254.169.254:80", "http://169.254.169.0/24"] {
+            assert!(names(entry), "{entry}");
+        }
+        for entry in ["*://*:*", "http://0.0.0.0/0", "http://169.254.1.1", "http://169.254.169.254:81", "http://metadata"] {
+            assert!(!names(entry), "{entry}");
+        }
     }
 
     #[test]

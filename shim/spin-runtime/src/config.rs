@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use spin_app::outbound::Cidr;
 
 use crate::RuntimeError;
 use crate::host::variables::env_name;
+use crate::network::BlockedNetworks;
 
 mod dotenv;
 
@@ -27,6 +29,8 @@ pub(crate) struct RuntimeConfig {
     pub(crate) key_value_stores: BTreeMap<String, KeyValueStore>,
     #[serde(default)]
     pub(crate) outbound_http: OutboundHttp,
+    #[serde(default)]
+    pub(crate) outbound_networking: OutboundNetworking,
     llm_compute: Option<Llm>,
     #[serde(flatten)]
     unsupported: Unsupported,
@@ -36,7 +40,6 @@ pub(crate) struct RuntimeConfig {
 #[derive(Debug, Default, Deserialize)]
 struct Unsupported {
     sqlite_database: Option<toml::Table>,
-    outbound_networking: Option<toml::Table>,
     outbound_redis: Option<toml::Table>,
     outbound_pg: Option<toml::Table>,
     outbound_mysql: Option<toml::Table>,
@@ -100,6 +103,34 @@ impl Default for OutboundHttp {
     }
 }
 
+/// What components may not connect to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutboundNetworking {
+    #[serde(default)]
+    block_networks: Vec<String>,
+    max_socket_connections: Option<toml::Value>,
+    max_total_connections: Option<toml::Value>,
+}
+
+impl OutboundNetworking {
+    /// Each entry is a network, as `10.0.0.0/8`, or the word `private`.
+    pub(crate) fn blocked(&self) -> Result<BlockedNetworks, RuntimeError> {
+        let mut blocked = BlockedNetworks::default();
+        for entry in &self.block_networks {
+            match entry.as_str() {
+                "private" => blocked.private = true,
+                text => blocked.networks.push(Cidr::parse(text).ok_or_else(|| {
+                    RuntimeError::RuntimeConfig(format!(
+                        "block_networks: {text:?} is neither a network, as \"10.0.0.0/8\", nor \"private\""
+                    ))
+                })?),
+            }
+        }
+        Ok(blocked)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Llm {
     r#type: String,
@@ -126,22 +157,16 @@ impl RuntimeConfig {
     }
 
     fn refuse_unsupported(&self) -> Result<(), RuntimeError> {
-        let Unsupported {
-            sqlite_database,
-            outbound_networking,
-            outbound_redis,
-            outbound_pg,
-            outbound_mysql,
-            outbound_mqtt,
-            client_tls,
-        } = &self.unsupported;
+        let Unsupported { sqlite_database, outbound_redis, outbound_pg, outbound_mysql, outbound_mqtt, client_tls } =
+            &self.unsupported;
         // A language model of type "spin" is what upstream's shim has: none.
         let llm = self.llm_compute.as_ref().is_some_and(|llm| llm.r#type != "spin");
         let present = [
             ("log_dir", self.log_dir.is_some()),
             ("llm_compute", llm),
             ("sqlite_database", sqlite_database.is_some()),
-            ("outbound_networking", outbound_networking.is_some()),
+            ("outbound_networking.max_socket_connections", self.outbound_networking.max_socket_connections.is_some()),
+            ("outbound_networking.max_total_connections", self.outbound_networking.max_total_connections.is_some()),
             ("outbound_redis", outbound_redis.is_some()),
             ("outbound_pg", outbound_pg.is_some()),
             ("outbound_mysql", outbound_mysql.is_some()),
@@ -216,7 +241,23 @@ mod tests {
         assert!(error("[sqlite_database.default]\ntype = \"spin\"").contains("`sqlite_database` is not supported"));
         assert!(error("[[variables_provider]]\ntype = \"vault\"\nurl = \"x\"").contains("\"vault\" is not supported"));
         assert!(error("[llm_compute]\ntype = \"remote_http\"").contains("`llm_compute`"));
-        assert!(error("[outbound_networking]\nblock_networks = [\"private\"]").contains("`outbound_networking`"));
+        let text = "[outbound_networking]\nmax_total_connections = 5";
+        assert!(error(text).contains("`outbound_networking.max_total_connections` is not supported"));
+    }
+
+    #[test]
+    fn blocked_networks_are_read() {
+        let blocked = |entries: &str| {
+            let text = format!("[outbound_networking]\nblock_networks = {entries}");
+            RuntimeConfig::parse(&text).unwrap().outbound_networking.blocked()
+        };
+        let networks = blocked(r#"["1.2.3.0/24", "private", "fd00::/8"]"#).unwrap();
+        assert_eq!((networks.private, networks.networks.len()), (true, 2));
+        assert!(!blocked("[]").unwrap().private);
+        for entry in ["1.2.3.4", "Private", "10.0.0.0/33", "example.com", ""] {
+            let sentence = blocked(&format!("[{entry:?}]")).unwrap_err().to_string();
+            assert!(sentence.contains("block_networks") && sentence.contains(&format!("{entry:?}")), "{sentence}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | [`wasi`] | `wasi:cli`, `clocks`, `filesystem`, `io`, `random`, `sockets` of 0.2 and 0.3 |
 //! | [`wasi_2023`] | `wasi:http`, `wasi:io` of 2023-10-18 |
 //! | [`stdio`] | where a guest's stdout and stderr go |
-//! | [`network`] | `allowed_outbound_hosts`, asked on every way out |
+//! | [`network`] | `allowed_outbound_hosts` and blocked networks, asked on every way out |
 //! | [`fields`] | of `wasi:http/types`, all headers at once |
 //! | [`outbound_http`] | `wasi:http/outgoing-handler@0.2`, `wasi:http/client@0.3` |
 //! | [`variables`] | `fermyon:spin/variables@2.0.0`, `spin:variables/variables@3.0.0`, `wasi:config/store` |

@@ -165,7 +165,7 @@ impl Output {
     }
 
     /// Writes a line of the host's own.
-    fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         self.push(&[line.as_bytes(), b"\n"], MAX_QUEUED_BYTES_OF_HOST);
     }
 

@@ -1,15 +1,21 @@
 //! Addresses of Redis servers: read, shown without their secrets, connected to.
+//!
+//! All connections to Redis are made here, and not by the client library, which would resolve names in
+//! its own way.
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+
+use crate::network::{ConnectError, Network};
 
 /// A server's address; displayed without its credentials.
 #[derive(Clone, Debug)]
@@ -28,7 +34,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 impl RedisAddress {
     /// Reads an address; the reason says what is wrong without repeating it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| text.starts_with(scheme)) {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if !scheme.is_some_and(|scheme| ["redis", "rediss", "valkey", "valkeys"].contains(&scheme.as_str())) {
             return Err("it must begin with redis:// or rediss://");
         }
         let info: ConnectionInfo =
@@ -62,9 +69,35 @@ impl RedisAddress {
         &self.login
     }
 
-    /// Connects, with TLS where the address asks for it.
-    pub async fn connect(&self) -> io::Result<Box<dyn Transport>> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+    /// The server's host; an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The server's port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connects to a server that the app's author or the operator has chosen: link-local addresses only
+    /// where this address is one itself, blocked networks never.
+    pub async fn connect(&self, network: &Network) -> Result<Box<dyn Transport>, ConnectError> {
+        let own: Option<IpAddr> = self.host.parse().ok();
+        let own = own.map(|ip| ip.to_canonical());
+        let addresses = network.resolve(&self.host, self.port, |ip, _| own == Some(ip)).await?;
+        self.connect_to(&addresses).await
+    }
+
+    /// Connects to a server that the operator has chosen: nothing is blocked.
+    pub(crate) async fn connect_unchecked(&self) -> Result<Box<dyn Transport>, ConnectError> {
+        let resolved = lookup_host((self.host.as_str(), self.port)).await;
+        let resolved = resolved.map_err(|source| ConnectError::Resolve { host: self.host.clone(), source })?;
+        self.connect_to(&resolved.collect::<Vec<_>>()).await
+    }
+
+    /// Connects to one of the server's addresses, with TLS where this address asks for it.
+    pub(crate) async fn connect_to(&self, addresses: &[SocketAddr]) -> Result<Box<dyn Transport>, ConnectError> {
+        let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         if !self.tls {
             return Ok(Box::new(stream));
@@ -95,7 +128,11 @@ fn tls() -> Arc<ClientConfig> {
 
 #[cfg(test)]
 mod tests {
+    use spin_app::outbound::Cidr;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::network::BlockedNetworks;
 
     #[test]
     fn credentials_are_never_shown() {
@@ -121,5 +158,30 @@ mod tests {
         for text in ["", "host:6379", "http://host", "redis://", "redis://host:port", "redis+unix:///s", "rediss://h/#insecure"] {
             assert!(RedisAddress::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_trigger_is_held_to_blocked_networks() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        for (networks, blocked) in [(&["127.0.0.0/8", "::1/128"][..], true), (&["10.0.0.0/8"], false)] {
+            let networks = networks.iter().filter_map(|text| Cidr::parse(text)).collect();
+            let network = Network::new(BlockedNetworks { private: false, networks }, None);
+            for host in ["localhost", "127.0.0.1", "0x7f.1"] {
+                let address = RedisAddress::parse(&format!("redis://{host}:{port}")).expect("valid");
+                let connected = address.connect(&network).await;
+                assert_eq!(matches!(connected, Err(ConnectError::Blocked(_))), blocked, "{host}");
+                assert_eq!(connected.is_err(), blocked, "{host}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_trigger_is_link_local_only_by_itself() {
+        let network = Network::new(BlockedNetworks::default(), None);
+        let own = RedisAddress::parse("redis://[fe80::1]:1").expect("valid").connect(&network).await;
+        assert!(matches!(own, Err(ConnectError::Io(_))), "without a scope, connecting fails at once");
+        let other = RedisAddress::parse("redis://0xa9fea9fe:1").expect("valid").connect(&network).await;
+        assert!(matches!(other, Err(ConnectError::Blocked(_))), "169.254.169.254 as a number");
     }
 }

@@ -16,9 +16,11 @@ use wasmtime::component::InstancePre;
 use crate::config::RuntimeConfig;
 use crate::engine::{self, Abi};
 use crate::host::key_value::{self, Stores};
+use crate::host::network::Egress;
 use crate::host::variables::Variables;
 use crate::host::{Guest, HostState, Linker, Services, outbound_http, redis};
 use crate::instance::Instances;
+use crate::network::Network;
 use crate::output::Stdio;
 use crate::permits::Waiting;
 use crate::ticker::Ticker;
@@ -78,6 +80,7 @@ pub struct Runtime {
     variables: Variables,
     services: Arc<Services>,
     instances: Arc<Instances>,
+    network: Arc<Network>,
 }
 
 impl Runtime {
@@ -87,17 +90,22 @@ impl Runtime {
         let config = RuntimeConfig::parse(runtime_config.as_deref().unwrap_or_default())?;
         let variables = Variables::resolve(&app, &config.providers, &env)?;
         settings.max_instance_memory = config.max_instance_memory.or(settings.max_instance_memory);
-        let services = Arc::new(services(&config, &env, stdio)?);
+        let services = Arc::new(services(stdio)?);
         let state_dir = config.state_dir.map(PathBuf::from).or(state_dir);
-        let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &services.redis)?;
+        let certificates = env.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
+        let certificates = certificates.map(|(_, path)| PathBuf::from(path));
+        let network = Arc::new(Network::new(config.outbound_networking.blocked()?, certificates));
+        let servers = redis::Servers::of_operator();
+        let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &servers)?;
+        let http = outbound_http::ClientSettings::new(&config.outbound_http);
 
         let ticker = Ticker::start().map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
         let instances = Arc::new(Instances::new(ticker, &settings));
         let hosts = Arc::new(Hosts { settings, instances: instances.clone(), made: Mutex::default() });
-        let build = Build { hosts, instances, variables, stores, services };
+        let build = Build { hosts, instances, variables, stores, services, network, http };
         let components = build.components(&app, code, &files)?;
-        let Build { instances, variables, services, .. } = build;
-        Ok(Arc::new(Self { app, components, variables, services, instances }))
+        let Build { instances, variables, services, network, .. } = build;
+        Ok(Arc::new(Self { app, components, variables, services, instances, network }))
     }
 
     /// How many instances work now.
@@ -129,6 +137,11 @@ impl Runtime {
     /// All components, by id.
     pub fn components(&self) -> impl Iterator<Item = &Arc<Component>> {
         self.components.values()
+    }
+
+    /// For the connections that a trigger makes.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     /// Fills the app's variables into a text of a trigger's settings.
@@ -167,13 +180,10 @@ fn internal(error: wasmtime::Error) -> RuntimeError {
     RuntimeError::Internal(format!("{error:#}"))
 }
 
-fn services(config: &RuntimeConfig, env: &[(String, String)], stdio: Option<Stdio>) -> Result<Services, RuntimeError> {
-    let certificates = env.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
-    let certificates = certificates.map(|(_, path)| PathBuf::from(path));
+fn services(stdio: Option<Stdio>) -> Result<Services, RuntimeError> {
     let stdio = stdio.map_or_else(Stdio::of_process, Ok);
     let stdio = stdio.map_err(|error| RuntimeError::Internal(format!("no stdout or stderr: {error}")))?;
-    let http = outbound_http::Client::new(&config.outbound_http, certificates);
-    Ok(Services { http, redis: redis::Servers::default(), stdio, internal: OnceLock::new() })
+    Ok(Services { stdio, internal: OnceLock::new() })
 }
 
 /// What components of one ABI run in.
@@ -224,6 +234,8 @@ struct Build {
     variables: Variables,
     stores: Stores,
     services: Arc<Services>,
+    network: Arc<Network>,
+    http: outbound_http::ClientSettings,
 }
 
 impl Build {
@@ -259,11 +271,16 @@ impl Build {
                 source,
             })?;
         }
+        let stderr = self.services.stdio.stderr.clone();
+        let egress = Egress::new(&component.id, AllowedHosts::parse(&hosts)?, self.network.clone(), stderr);
+        let egress = Arc::new(egress);
         Ok(Guest {
             id: component.id.clone(),
             env: component.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             files: files.map(Path::to_owned),
-            allowed: AllowedHosts::parse(&hosts)?,
+            http: outbound_http::Client::new(egress.clone(), self.http.clone()),
+            redis: redis::Servers::of_component(egress.clone()),
+            egress,
             variables: self.variables.of_component(component)?,
             key_value: key_value::of_component(&self.stores, component)?,
             granted: granted(component, &hosts),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use redis::{Msg, RedisError, RedisResult};
-use spin_runtime::{RedisAddress, output};
+use redis::{Msg, RedisError};
+use spin_runtime::{ConnectError, Network, RedisAddress, output};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,18 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Server {
     pub address: RedisAddress,
     pub channels: Channels,
+    pub network: Arc<Network>,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error("the server does not answer")]
+    TimedOut,
 }
 
 /// A connection that is subscribed to everything.
@@ -49,7 +61,7 @@ impl Server {
         loop {
             let connecting = tokio::time::timeout(settings.connect_timeout, self.connect());
             let connected = tokio::select! {
-                connected = connecting => connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
+                connected = connecting => connected.unwrap_or(Err(SessionError::TimedOut)),
                 () = drain.cancelled() => return,
             };
             let problem = match connected {
@@ -80,8 +92,8 @@ impl Server {
         }
     }
 
-    async fn connect(&self) -> RedisResult<Session> {
-        let stream = self.address.connect().await.map_err(RedisError::from)?;
+    async fn connect(&self) -> Result<Session, SessionError> {
+        let stream = self.address.connect(&self.network).await?;
         let gate = Arc::new(Gate::default());
         let gated = Gated { stream, gate: gate.clone() };
         let (mut sink, messages) = PubSub::new(self.address.login(), gated).await?.split();

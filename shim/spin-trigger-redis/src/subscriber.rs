@@ -51,7 +51,11 @@ impl Subscriber {
             let missing = || Error::NoSuchComponent { trigger: id.clone(), component: component.clone() };
             let guest = runtime.component(&component).ok_or_else(missing)?;
             let handler = guest.message_handler(MessageOptions { timeout: settings.message_timeout })?;
-            let server = servers.entry(text).or_insert_with(|| Server { address, channels: Channels::new() });
+            let server = servers.entry(text).or_insert_with(|| Server {
+                address,
+                channels: Channels::new(),
+                network: runtime.network().clone(),
+            });
             server.channels.entry(channel).or_default().push(Listener { component: component.into(), handler });
         }
         Ok(Self { servers: servers.into_values().collect(), settings })

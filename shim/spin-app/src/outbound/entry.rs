@@ -36,6 +36,11 @@ impl AllowedHost {
         self.allows_scheme(scheme) && self.host.allows_addr(ip) && self.port.allows(Some(port))
     }
 
+    /// Whether it allows the address by naming it, or a network within `range`.
+    pub(super) fn names_addr(&self, scheme: &str, ip: IpAddr, port: u16, range: &Cidr) -> bool {
+        self.host.is_within(range) && self.allows_addr(scheme, ip, port)
+    }
+
     /// Whether it lets the app send requests to itself.
     pub fn allows_self(&self, scheme: &str) -> bool {
         self.allows_scheme(scheme) && matches!(self.host, HostPattern::Any | HostPattern::ToSelf)

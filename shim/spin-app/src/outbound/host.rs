@@ -70,6 +70,15 @@ impl HostPattern {
         }
     }
 
+    /// Whether it is an address or a network within `range`.
+    pub(super) fn is_within(&self, range: &Cidr) -> bool {
+        match self {
+            Self::Address(address) => range.contains(*address),
+            Self::Network(network) => network.is_within(range),
+            Self::Any | Self::Below(_) | Self::ToSelf | Self::Name(_) => false,
+        }
+    }
+
     pub(super) fn is_chaining(&self) -> bool {
         matches!(self, Self::Name(name) if name.ends_with(CHAINING_SUFFIX))
             || matches!(self, Self::Below(suffix) if suffix == CHAINING_SUFFIX)
@@ -124,6 +133,11 @@ impl Cidr {
         Some(Self { network: address.to_bits() & mask, mask })
     }
 
+    /// Whether all its addresses lie in the other network.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.mask & other.mask == other.mask && self.network & other.mask == other.network
+    }
+
     /// Whether the address lies in it. An IPv4 address is the same whether written as itself or within IPv6.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let bits = match ip {
@@ -152,6 +166,13 @@ mod tests {
         assert!(contains("fe80::/10", "fe80::1"));
         assert!(!contains("fe80::/10", "::1"));
         assert!(contains("::/0", "::1"));
+    }
+
+    #[test]
+    fn a_network_lies_within_itself_and_within_wider_ones() {
+        let within = |inner: &str, outer: &str| Cidr::parse(inner).unwrap().is_within(&Cidr::parse(outer).unwrap());
+        assert!(within("10.1.0.0/16", "10.0.0.0/8") && within("10.0.0.0/8", "10.0.0.0/8"));
+        assert!(!within("10.0.0.0/8", "10.1.0.0/16") && !within("11.0.0.0/16", "10.0.0.0/8"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Requests of guests to others: to allowed hosts, over connections that are kept, or within the app.
 
 mod client;
+mod connector;
 mod errors;
-mod roots;
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,7 +19,7 @@ use super::{Guest, HostState};
 use crate::InternalTarget;
 use crate::internal::{Depth, MAX_DEPTH};
 use crate::output::say;
-pub(crate) use client::Client;
+pub(crate) use client::{Client, ClientSettings};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
@@ -81,17 +81,17 @@ impl Guest {
         let url = url(&request)?;
         set_host(&mut request)?;
         if let "self" | "self.alt" = url.host.as_str() {
-            return match self.may_ask_self(&url.scheme) {
+            return match self.egress.may_ask_self(&url.scheme) {
                 true => self.send_inside(InternalTarget::SelfApp, request, depth).await,
                 false => Err(Error::HttpRequestDenied),
             };
         }
-        if !self.may_connect(&url) {
+        if !self.egress.may_connect(&url) {
             return Err(Error::HttpRequestDenied);
         }
         match chained_component(&url.host) {
             Some(component) => self.send_inside(InternalTarget::Component(component), request, depth).await,
-            None => self.services.http.send(request, options).await,
+            None => self.http.send(request, options).await,
         }
     }
 

@@ -1,19 +1,24 @@
-//! Redis: one connection for each address, shared by all instances, made anew when it is lost; and one for each guest's connection that executes
-//! commands of its choice.
+//! Redis: one connection for each address, shared by all instances of a component, made anew when it is lost; and one for each guest's connection
+//! that executes commands of its choice.
 
 mod interface;
 mod values;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use ::redis::{AsyncCommands, AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, Value};
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{AsyncCommands, AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use wasmtime::component::Linker;
 
 use super::HostState;
+use super::network::Egress;
+use crate::network;
+use crate::redis_address::{RedisAddress, Transport};
 
 /// For a connection, and for the answer to one command.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,25 +32,44 @@ const MAX_SHARED_CONNECTIONS: usize = 256;
 const MAX_OWN_CONNECTIONS: usize = 256;
 
 /// A shared connection; clones share it, and their commands are sent without waiting for each other's answers.
-pub(crate) type Connection = ConnectionManager;
+#[derive(Clone)]
+pub(crate) struct Connection {
+    inner: MultiplexedConnection,
+    /// Whether a command has found that the connection is lost.
+    lost: Arc<AtomicBool>,
+}
 
-/// All servers the app talks to.
+/// The servers that a component talks to, or the key-value stores of all components.
 #[derive(Clone)]
 pub(crate) struct Servers {
+    origin: Origin,
     connections: Arc<Mutex<HashMap<String, Arc<Server>>>>,
     own: Arc<Semaphore>,
 }
 
-impl Default for Servers {
-    fn default() -> Self {
-        Self { connections: Arc::default(), own: Arc::new(Semaphore::new(MAX_OWN_CONNECTIONS)) }
+/// Who has chosen the addresses: a component may not connect to all of them.
+#[derive(Clone)]
+enum Origin {
+    Component(Arc<Egress>),
+    Operator,
+}
+
+impl Origin {
+    async fn connect(&self, address: &RedisAddress) -> Result<Box<dyn Transport>, network::ConnectError> {
+        match self {
+            Self::Component(egress) => {
+                let addresses = egress.resolve("redis", address.host(), address.port()).await?;
+                address.connect_to(&addresses).await
+            }
+            Self::Operator => address.connect_unchecked().await,
+        }
     }
 }
 
 /// The connection to one server, once there is one, and when it was last handed out.
 #[derive(Default)]
 struct Server {
-    connection: OnceCell<Connection>,
+    connection: tokio::sync::Mutex<Option<Connection>>,
     used: Mutex<Option<Instant>>,
 }
 
@@ -57,36 +81,69 @@ pub(crate) enum ConnectError {
     #[error("there are too many connections")]
     TooMany,
     #[error("can't connect: {0}")]
-    Failed(RedisError),
+    Unreachable(#[from] network::ConnectError),
+    #[error("can't connect: {0}")]
+    Failed(#[from] RedisError),
+    #[error("can't connect: the server does not answer")]
+    TimedOut,
 }
 
 impl Servers {
+    /// The servers of a component.
+    pub(crate) fn of_component(egress: Arc<Egress>) -> Self {
+        Self::new(Origin::Component(egress))
+    }
+
+    /// The servers that the operator has configured.
+    pub(crate) fn of_operator() -> Self {
+        Self::new(Origin::Operator)
+    }
+
+    fn new(origin: Origin) -> Self {
+        Self { origin, connections: Arc::default(), own: Arc::new(Semaphore::new(MAX_OWN_CONNECTIONS)) }
+    }
+
     /// The connection to the address, made if it is not there.
     pub(crate) async fn connection(&self, address: &str) -> Result<Connection, ConnectError> {
         let server = self.server(address);
-        let connect = || async {
-            let client = Client::open(address).map_err(|_| ConnectError::InvalidAddress)?;
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(CONNECT))
-                .set_response_timeout(Some(ANSWER))
-                .set_number_of_retries(1);
-            client.get_connection_manager_with_config(config).await.map_err(ConnectError::Failed)
-        };
-        let mut connection = server.connection.get_or_try_init(connect).await?.clone();
+        let mut connection = self.shared_connection(&server, address).await?;
         if server.unused() > TRUSTED {
-            // Where it fails, it has the connection made anew, and the command waits for that.
-            let _lost = connection.ping::<()>().await;
+            let _answer = connection.ping::<()>().await;
+            if connection.is_lost() {
+                return self.shared_connection(&server, address).await;
+            }
         }
         Ok(connection)
+    }
+
+    async fn shared_connection(&self, server: &Server, address: &str) -> Result<Connection, ConnectError> {
+        let mut connection = server.connection.lock().await;
+        match &*connection {
+            Some(connection) if !connection.is_lost() => Ok(connection.clone()),
+            _ => {
+                let inner = self.connect(address).await?;
+                Ok(connection.insert(Connection { inner, lost: Arc::default() }).clone())
+            }
+        }
     }
 
     /// A connection of one guest's own. It is not made anew when it is lost, because the server forgets what commands have set.
     async fn own_connection(&self, address: &str) -> Result<OwnConnection, ConnectError> {
         let permit = self.own.clone().try_acquire_owned().map_err(|_| ConnectError::TooMany)?;
-        let client = Client::open(address).map_err(|_| ConnectError::InvalidAddress)?;
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
-        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-        Ok(OwnConnection { connection: connected.map_err(ConnectError::Failed)?, _permit: permit })
+        Ok(OwnConnection { connection: self.connect(address).await?, _permit: permit })
+    }
+
+    async fn connect(&self, address: &str) -> Result<MultiplexedConnection, ConnectError> {
+        let address = RedisAddress::parse(address).map_err(|_| ConnectError::InvalidAddress)?;
+        let connecting = async {
+            let stream = self.origin.connect(&address).await?;
+            let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER));
+            let (connection, driver) = MultiplexedConnection::new_with_config(address.login(), stream, config).await?;
+            // It ends with the last clone of the connection.
+            tokio::spawn(driver);
+            Ok(connection)
+        };
+        timeout(CONNECT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     fn server(&self, address: &str) -> Arc<Server> {
@@ -101,6 +158,36 @@ impl Servers {
             longest_unused.map(|address| connections.remove(&address));
         }
         connections.entry(address.to_owned()).or_default().clone()
+    }
+}
+
+impl Connection {
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Notes in `lost` if the answer says that the connection is.
+fn note<T>(lost: &AtomicBool, answer: RedisResult<T>) -> RedisResult<T> {
+    if let Err(error) = &answer
+        && error.is_unrecoverable_error()
+    {
+        lost.store(true, Ordering::Relaxed);
+    }
+    answer
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async { note(&self.lost, self.inner.req_packed_command(command).await) })
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move { note(&self.lost, self.inner.req_packed_commands(pipeline, offset, count).await) })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.inner.get_db()
     }
 }
 
@@ -195,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_longest_unused_connection_gives_way_to_a_new_one() {
-        let servers = Servers::default();
+        let servers = Servers::of_operator();
         for number in 0..MAX_SHARED_CONNECTIONS {
             servers.server(&format!("redis://127.0.0.1:{number}")).unused();
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use spin_app::outbound::AllowedHosts;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::network::Egress;
 use super::{key_value, outbound_http, redis, variables, wasi};
 use crate::InternalHandler;
 use crate::instance::StoreError;
@@ -21,8 +21,6 @@ const MAX_RESOURCES: usize = 10_000;
 
 /// What all components of the app share.
 pub(crate) struct Services {
-    pub(crate) http: outbound_http::Client,
-    pub(crate) redis: redis::Servers,
     pub(crate) stdio: Stdio,
     pub(crate) internal: OnceLock<Arc<dyn InternalHandler>>,
 }
@@ -33,7 +31,9 @@ pub(crate) struct Guest {
     pub(crate) env: Vec<(String, String)>,
     /// The host's directory that is the guest's `/`.
     pub(crate) files: Option<PathBuf>,
-    pub(crate) allowed: AllowedHosts,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) http: outbound_http::Client,
+    pub(crate) redis: redis::Servers,
     pub(crate) variables: variables::Values,
     pub(crate) key_value: key_value::Stores,
     /// Schemes it may connect to, and `sqlite` and `llm` where it is given a database or a model: what it really means to use.

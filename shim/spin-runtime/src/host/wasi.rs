@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use spin_app::outbound::AllowedHosts;
 use wasmtime::component::Linker;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
@@ -27,10 +26,10 @@ pub(super) fn context(guest: &Arc<Guest>) -> wasmtime::Result<WasiCtx> {
         builder.preopened_dir(files, "/", FsPerms::ReadOnly)?;
     }
     // Looking up names is a way out of its own. Sockets may always be made: it is their connecting that is asked about.
-    builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(guest.allowed != AllowedHosts::default());
-    let guest = guest.clone();
+    builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(guest.egress.is_open());
+    let egress = guest.egress.clone();
     builder.socket_addr_check(move |address, usage| {
-        let allowed = guest.may_use(address, usage);
+        let allowed = egress.may_use(address, usage);
         Box::pin(async move { allowed })
     });
     Ok(builder.build())

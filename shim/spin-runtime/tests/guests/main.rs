@@ -6,6 +6,7 @@ mod building;
 mod fixture;
 mod http;
 mod messages;
+mod networks;
 mod precompiled;
 mod redis;
 mod reuse;

@@ -5,7 +5,7 @@ use redis::{AsyncCommands, Script};
 
 use super::super::redis::{Connection, Servers};
 use super::{Failure, MAX_BYTES, Store};
-use crate::RuntimeError;
+use crate::{RedisAddress, RuntimeError};
 
 /// Replaces a value if it is still the old one: ARGV is the new value and, where there was a value, the old one.
 const SWAP: &str = "local now = redis.call('GET', KEYS[1])
@@ -23,7 +23,7 @@ impl RedisStore {
         // The address stays out of the message: it may hold a password.
         let malformed =
             |_| RuntimeError::RuntimeConfig(format!("the url of the key-value store {label:?} is not a Redis address"));
-        redis::Client::open(url).map_err(malformed)?;
+        RedisAddress::parse(url).map_err(malformed)?;
         Ok(Self { servers: servers.clone(), address: url.to_owned() })
     }
 

@@ -1,6 +1,5 @@
 //! The client: connections kept per host, limits in number and time.
 
-use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -13,15 +12,18 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
-use super::{errors, roots};
+use super::connector::Connector;
+use super::errors;
 use crate::config::OutboundHttp;
+use crate::host::network::Egress;
 
 /// Where a guest sets no limit of its own.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -31,46 +33,54 @@ const MAX_REQUESTS: usize = 4096;
 const KEPT: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-type Pool = legacy::Client<HttpsConnector<HttpConnector>, WasiBody>;
+type Pool = legacy::Client<HttpsConnector<Connector>, WasiBody>;
 
-/// Sends the requests of all components.
-pub(crate) struct Client {
-    /// Made by the first request: most apps make none, and certificates are a lot to read.
-    pool: OnceLock<Pool>,
-    certificates: Option<PathBuf>,
+/// What the clients of all components have in common.
+#[derive(Clone)]
+pub(crate) struct ClientSettings {
     keep: bool,
     places: Arc<Semaphore>,
 }
 
-impl Client {
-    /// `certificates`: a file of certificate authorities to trust besides the usual ones.
-    pub(crate) fn new(config: &OutboundHttp, certificates: Option<PathBuf>) -> Self {
+impl ClientSettings {
+    pub(crate) fn new(config: &OutboundHttp) -> Self {
         let places = config.max_concurrent_requests.unwrap_or(MAX_REQUESTS).clamp(1, Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(places));
-        Self { pool: OnceLock::new(), certificates, keep: config.connection_pooling, places }
+        Self { keep: config.connection_pooling, places: Arc::new(Semaphore::new(places)) }
+    }
+}
+
+/// Sends the requests of one component. Components don't share connections, because a connection to an
+/// address that one of them may reach could be to an address that another may not.
+pub(crate) struct Client {
+    /// Made by the first request: most components make none.
+    pool: OnceLock<Pool>,
+    egress: Arc<Egress>,
+    settings: ClientSettings,
+}
+
+impl Client {
+    pub(crate) fn new(egress: Arc<Egress>, settings: ClientSettings) -> Self {
+        Self { pool: OnceLock::new(), egress, settings }
     }
 
     fn pool(&self) -> &Pool {
         self.pool.get_or_init(|| {
-            let mut connector = HttpConnector::new();
-            connector.set_nodelay(true);
-            connector.enforce_http(false);
             let connector = HttpsConnectorBuilder::new()
-                .with_tls_config(roots::tls(self.certificates.as_deref()))
+                .with_tls_config(ClientConfig::clone(self.egress.network().tls()))
                 .https_or_http()
                 .enable_all_versions()
-                .wrap_connector(connector);
+                .wrap_connector(Connector::new(self.egress.clone()));
             legacy::Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(KEPT_FOR)
-                .pool_max_idle_per_host(if self.keep { KEPT } else { 0 })
+                .pool_max_idle_per_host(if self.settings.keep { KEPT } else { 0 })
                 .build(connector)
         })
     }
 
     /// Sends a request; its address has been found to be allowed.
     pub(super) async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
+        let place = self.settings.places.clone().acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
         if request.uri().path_and_query().is_none() {
             let mut parts = std::mem::take(request.uri_mut()).into_parts();
             parts.path_and_query = Some(::http::uri::PathAndQuery::from_static("/"));

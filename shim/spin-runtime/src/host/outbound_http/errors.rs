@@ -6,17 +6,30 @@ use std::io;
 use hyper_util::client::legacy;
 use wasmtime_wasi_http::Error;
 
+use crate::network::ConnectError;
+
 /// What the client's error means to the guest.
 pub(super) fn explain(error: &legacy::Error) -> Error {
     let mut causes = std::iter::successors(error.source(), |&error| error.source());
     let cause = causes.find_map(|cause| {
-        cause.downcast_ref::<io::Error>().and_then(of_system).or_else(|| cause.downcast_ref::<hyper::Error>().map(of_http))
+        let of_connecting = || cause.downcast_ref::<ConnectError>().and_then(of_connecting);
+        let of_system = || cause.downcast_ref::<io::Error>().and_then(of_system);
+        of_connecting().or_else(of_system).or_else(|| cause.downcast_ref::<hyper::Error>().map(of_http))
     });
     match cause {
         Some(error) => error,
-        // Looking up a name ends in an error of no particular kind.
-        None if error.is_connect() => Error::DnsError { rcode: Some("the name can't be resolved".to_owned()), info_code: None },
+        None if error.is_connect() => Error::DestinationUnavailable,
         None => Error::HttpProtocolError,
+    }
+}
+
+fn of_connecting(error: &ConnectError) -> Option<Error> {
+    match error {
+        ConnectError::Blocked(_) => Some(Error::DestinationIpProhibited),
+        ConnectError::Resolve { .. } => {
+            Some(Error::DnsError { rcode: Some("the name can't be resolved".to_owned()), info_code: None })
+        }
+        ConnectError::Io(error) => of_system(error),
     }
 }
 

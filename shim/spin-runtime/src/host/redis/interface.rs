@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{AsyncCommands, ConnectionAddr, Value};
+use redis::{AsyncCommands, Value};
 use spin_app::outbound::OutboundUrl;
 use wasmtime::component::{Accessor, Linker, Resource};
 
@@ -11,6 +11,7 @@ use super::bindings::fermyon::spin2_0_0::redis as v2;
 use super::bindings::spin::redis::redis as v3;
 use super::values::{Failure, Item, Parameter, command, items};
 use super::{ConnectError, Opened, Route};
+use crate::RedisAddress;
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     v2::add_to_linker::<_, Spin>(linker, |state| state)
@@ -25,7 +26,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::InvalidAddress => Self::InvalidAddress,
             ConnectError::TooMany => Self::TooManyConnections,
-            ConnectError::Failed(error) => Self::Other(error.to_string()),
+            ConnectError::Unreachable(_) | ConnectError::Failed(_) | ConnectError::TimedOut => Self::Other(error.to_string()),
         }
     }
 }
@@ -33,7 +34,7 @@ impl From<ConnectError> for Failure {
 impl HostState {
     fn open_connection(&mut self, address: &str) -> Result<Resource<Opened>, Failure> {
         let url = checked_address(address).ok_or(Failure::InvalidAddress)?;
-        if !self.guest.may_connect(&url) {
+        if !self.guest.egress.may_connect(&url) {
             return Err(Failure::InvalidAddress);
         }
         self.table.push(Opened { address: address.into(), own: Arc::default() }).map_err(|_| Failure::TooManyConnections)
@@ -49,15 +50,11 @@ impl HostState {
 /// file system, and must read the same host and port as this.
 fn checked_address(address: &str) -> Option<OutboundUrl> {
     let url = OutboundUrl::parse(address, "redis").ok()?;
-    let is_redis = ["redis", "rediss", "valkey", "valkeys"].contains(&url.scheme.as_str());
-    let client = redis::Client::open(address).ok()?;
-    let (host, port) = match client.get_connection_info().addr() {
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => (host, *port),
-        _ => return None,
-    };
-    let same = host.trim_matches(['[', ']']).eq_ignore_ascii_case(&url.host) && port == url.port.unwrap_or(DEFAULT_PORT);
+    let server = RedisAddress::parse(address).ok()?;
+    let port = server.port();
+    let same = server.host().eq_ignore_ascii_case(&url.host) && port == url.port.unwrap_or(DEFAULT_PORT);
     // TLS is a property of the connection, not of the address that is allowed; so is the product's name.
-    (is_redis && same).then(|| OutboundUrl { scheme: "redis".to_owned(), port: Some(port), ..url })
+    same.then(|| OutboundUrl { scheme: "redis".to_owned(), port: Some(port), ..url })
 }
 
 const DEFAULT_PORT: u16 = 6379;
@@ -72,12 +69,12 @@ impl Server {
     async fn connection(&self) -> Result<Route, Failure> {
         match self.opened.own.get() {
             Some(own) => Ok(Route::Own(own.connection.clone())),
-            None => Ok(Route::Shared(self.guest.services.redis.connection(&self.opened.address).await?)),
+            None => Ok(Route::Shared(self.guest.redis.connection(&self.opened.address).await?)),
         }
     }
 
     async fn own_connection(&self) -> Result<Route, Failure> {
-        let connect = || self.guest.services.redis.own_connection(&self.opened.address);
+        let connect = || self.guest.redis.own_connection(&self.opened.address);
         Ok(Route::Own(self.opened.own.get_or_try_init(connect).await?.connection.clone()))
     }
 

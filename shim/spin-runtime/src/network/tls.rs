@@ -1,4 +1,4 @@
-//! Whom to trust: Mozilla's certificate authorities, built in, and those of a file, where an image or a pod brings one.
+//! Whom TLS trusts: Mozilla's certificate authorities, built in, and those of a file, where an image or a pod brings one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 const USUAL: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// TLS as a client, for any host. `file`: given explicitly (SSL_CERT_FILE), otherwise the usual places are tried.
-pub(super) fn tls(file: Option<&Path>) -> ClientConfig {
+pub(super) fn client_config(file: Option<&Path>) -> ClientConfig {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     match file {
         Some(file) => {
