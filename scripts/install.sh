@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/apt.sh
 build=(libseccomp-dev:/usr/include/seccomp.h pkg-config:/usr/bin/pkg-config protobuf-compiler:/usr/bin/protoc gcc:/usr/bin/gcc xz-utils:/usr/bin/xz)
-test=(containerd:/usr/bin/containerd runc:/usr/sbin/runc redis-server:/usr/bin/redis-server redis-tools:/usr/bin/redis-cli
+test=(containerd:/usr/bin/containerd runc:/usr/sbin/runc redis-server:/usr/bin/redis-server redis-tools:/usr/bin/redis-cli openssl:/usr/bin/openssl
   docker-registry:/usr/bin/docker-registry curl:/usr/bin/curl wrk:/usr/bin/wrk
   busybox-static:/usr/share/doc/busybox-static/copyright mmdebstrap:/usr/bin/mmdebstrap e2fsprogs:/sbin/mke2fs)
 case $(uname -m) in

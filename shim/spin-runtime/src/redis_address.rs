@@ -1,16 +1,14 @@
 //! Addresses of Redis servers: read, shown without their secrets, connected to.
 //!
-//! All connections to Redis are made here, and not by the client library, which would resolve names in
-//! its own way.
+//! All connections to Redis are made here, and not by the client library, which would resolve names and
+//! choose certificates in its own way.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -85,25 +83,29 @@ impl RedisAddress {
         let own: Option<IpAddr> = self.host.parse().ok();
         let own = own.map(|ip| ip.to_canonical());
         let addresses = network.resolve(&self.host, self.port, |ip, _| own == Some(ip)).await?;
-        self.connect_to(&addresses).await
+        self.connect_to(&addresses, network).await
     }
 
     /// Connects to a server that the operator has chosen: nothing is blocked.
-    pub(crate) async fn connect_unchecked(&self) -> Result<Box<dyn Transport>, ConnectError> {
+    pub(crate) async fn connect_unchecked(&self, network: &Network) -> Result<Box<dyn Transport>, ConnectError> {
         let resolved = lookup_host((self.host.as_str(), self.port)).await;
         let resolved = resolved.map_err(|source| ConnectError::Resolve { host: self.host.clone(), source })?;
-        self.connect_to(&resolved.collect::<Vec<_>>()).await
+        self.connect_to(&resolved.collect::<Vec<_>>(), network).await
     }
 
     /// Connects to one of the server's addresses, with TLS where this address asks for it.
-    pub(crate) async fn connect_to(&self, addresses: &[SocketAddr]) -> Result<Box<dyn Transport>, ConnectError> {
+    pub(crate) async fn connect_to(
+        &self,
+        addresses: &[SocketAddr],
+        network: &Network,
+    ) -> Result<Box<dyn Transport>, ConnectError> {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         if !self.tls {
             return Ok(Box::new(stream));
         }
         let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(tls()).connect(name, stream).await?))
+        Ok(Box::new(TlsConnector::from(network.tls().clone()).connect(name, stream).await?))
     }
 }
 
@@ -115,15 +117,6 @@ impl fmt::Display for RedisAddress {
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),
         }
     }
-}
-
-fn tls() -> Arc<ClientConfig> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    // The provider's own protocol versions are always among those it supports.
-    let config = config.expect("ring supports the default TLS versions");
-    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

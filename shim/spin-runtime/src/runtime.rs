@@ -95,7 +95,7 @@ impl Runtime {
         let certificates = env.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
         let certificates = certificates.map(|(_, path)| PathBuf::from(path));
         let network = Arc::new(Network::new(config.outbound_networking.blocked()?, certificates));
-        let servers = redis::Servers::of_operator();
+        let servers = redis::Servers::of_operator(network.clone());
         let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &servers)?;
         let http = outbound_http::ClientSettings::new(&config.outbound_http);
 

@@ -17,7 +17,7 @@ use wasmtime::component::Linker;
 
 use super::HostState;
 use super::network::Egress;
-use crate::network;
+use crate::network::{self, Network};
 use crate::redis_address::{RedisAddress, Transport};
 
 /// For a connection, and for the answer to one command.
@@ -51,7 +51,7 @@ pub(crate) struct Servers {
 #[derive(Clone)]
 enum Origin {
     Component(Arc<Egress>),
-    Operator,
+    Operator(Arc<Network>),
 }
 
 impl Origin {
@@ -59,9 +59,9 @@ impl Origin {
         match self {
             Self::Component(egress) => {
                 let addresses = egress.resolve("redis", address.host(), address.port()).await?;
-                address.connect_to(&addresses).await
+                address.connect_to(&addresses, egress.network()).await
             }
-            Self::Operator => address.connect_unchecked().await,
+            Self::Operator(network) => address.connect_unchecked(network).await,
         }
     }
 }
@@ -95,8 +95,8 @@ impl Servers {
     }
 
     /// The servers that the operator has configured.
-    pub(crate) fn of_operator() -> Self {
-        Self::new(Origin::Operator)
+    pub(crate) fn of_operator(network: Arc<Network>) -> Self {
+        Self::new(Origin::Operator(network))
     }
 
     fn new(origin: Origin) -> Self {
@@ -279,10 +279,12 @@ impl ConnectionLike for Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::BlockedNetworks;
 
     #[test]
     fn the_longest_unused_connection_gives_way_to_a_new_one() {
-        let servers = Servers::of_operator();
+        let network = Arc::new(Network::new(BlockedNetworks::default(), None));
+        let servers = Servers::of_operator(network);
         for number in 0..MAX_SHARED_CONNECTIONS {
             servers.server(&format!("redis://127.0.0.1:{number}")).unused();
         }

@@ -55,6 +55,29 @@ async fn the_first_command_after_a_restart_of_the_server_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_ssl_cert_file() {
+    let redis = Redis::start_tls();
+    let store = format!("[key_value_store.default]\ntype = \"redis\"\nurl = {:?}", redis.address());
+    for trusted in [true, false] {
+        let app = |guest: &str| {
+            let mut app = App::new(guest).config(&store);
+            if trusted {
+                app.inputs.env.push(("SSL_CERT_FILE".to_owned(), redis.authority().to_str().unwrap().to_owned()));
+            }
+            app
+        };
+        for guest in GUESTS {
+            let http = app(guest).allow("redis://localhost:*").http().await;
+            let answer = http.ask("POST", &format!("/redis?{}", redis.address()), guest).await;
+            assert_eq!(answer.status == 200, trusted, "{guest}: {answer:?}");
+        }
+        let http = app("kv").grant("key_value_stores", &["default"]).http().await;
+        assert_eq!(http.ask("PUT", "/key", "value").await.status < 300, trusted);
+    }
+    assert_eq!(redis.cli(&["get", "key"]), "value");
+}
+
+#[tokio::test]
 async fn what_is_no_address_is_an_error() {
     let http = App::new("outbound").allow("*://*:*").http().await;
     for address in ["", "nonsense", "redis://", "http://127.0.0.1", "redis+unix://localhost/run/x.sock"] {

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use harness::wait::until;
 use spin_trigger_redis::Settings;
 
 use crate::fixture::{PATIENCE, inputs, listen, run};
@@ -95,5 +96,19 @@ async fn address_and_channel_may_be_variables() {
     redis.listened_to("from-a-variable").await;
     redis.publish("from-a-variable", &numbered(1)).await;
     redis.list_grows_to("sink", 1).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_ssl_cert_file() {
+    let (plain, redis) = (RedisServer::start().await, harness::Redis::start_tls());
+    let mut inputs = inputs(&plain, &redis.address(), &[("sink", "redis-sink", "orders")]);
+    inputs.env.push(("SSL_CERT_FILE".to_owned(), redis.authority().to_str().expect("a path of text").to_owned()));
+    let running = run(inputs, Settings::default(), PATIENCE).await;
+    let listened = async || redis.cli(&["pubsub", "numsub", "orders"]) == "orders\n1";
+    until("somebody listens", PATIENCE, listened).await;
+    redis.cli(&["publish", "orders", "message"]);
+    plain.list_grows_to("sink", 1).await;
+    assert_eq!(plain.list("sink").await, ["message"]);
     running.end().await;
 }
