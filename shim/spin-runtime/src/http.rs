@@ -9,10 +9,10 @@
 //! | [`session`] | the callers of an instance at work: which of them wait, and which have left |
 //! | [`serve`] | an instance of WASI 0.3, which takes further requests while the first ones wait |
 //! | [`pool`] | the instances that can be used again, and those that would take more |
-//! | [`gather`] | an answer's body, as far as it is there already |
+//! | [`gather`] | the body of an answer or of an outbound request, as far as it is there already |
 //! | [`limit`] | the time limit of a request |
 
-mod gather;
+pub(crate) mod gather;
 mod limit;
 mod pool;
 mod serve;

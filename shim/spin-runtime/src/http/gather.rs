@@ -1,18 +1,20 @@
-//! An answer's body as far as it is there already, so that a short answer is sent at once, whole, and under its length.
+//! An answer's body as far as it is there already, so that a short answer is sent at once, whole, and under its length; the same
+//! for the body of an outbound request.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::http::header::CONTENT_LENGTH;
-use ::http::{Response, StatusCode};
+use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::limit::Wait;
 use super::session::Caller;
-use super::{BodyError, WasiBody, report};
+use super::{BodyError, WasiBody, others_turn, report};
 
 /// Bytes that are kept here; of a longer body the rest streams.
 const LONGEST: usize = 64 << 10;
@@ -109,6 +111,21 @@ impl Gathering {
         }
         self.response.map(BodyExt::boxed_unsync)
     }
+}
+
+/// A request to another server, whose body is taken as far as it comes without waiting. The body has a length
+/// where the guest ends it within that time and has given no length itself. The guest goes on in other tasks
+/// meanwhile.
+pub(crate) async fn gather_request(request: Request<WasiBody>) -> Request<WasiBody> {
+    if request.headers().contains_key(CONTENT_LENGTH) || request.body().size_hint().exact().is_some() {
+        return request;
+    }
+    let (head, body) = request.into_parts();
+    let mut gathering = Gathering::new(Response::new(body));
+    while poll_fn(|context| Poll::Ready(gathering.look(context))).await {
+        others_turn().await;
+    }
+    Request::from_parts(head, gathering.finish(None).into_body())
 }
 
 /// Subtracts a part of the body that has come.

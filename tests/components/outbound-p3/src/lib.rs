@@ -1,6 +1,6 @@
 //! The guest `outbound` again, on WASI 0.3 and `spin:redis@3.0.0`.
 use bytes::Bytes;
-use spin_sdk::http::{FullBody, IntoResponse, Request, Response, StatusCode, body::IncomingBodyExt, get};
+use spin_sdk::http::{FullBody, IntoResponse, Request, Response, StatusCode, body::IncomingBodyExt, get, post};
 use spin_sdk::{http_service, redis::Connection};
 
 mod tcp;
@@ -12,6 +12,7 @@ async fn outbound(request: Request) -> impl IntoResponse {
     let body = body.bytes().await.unwrap_or_default();
     let answer = match head.uri.path() {
         "/fetch" => fetch(target).await,
+        "/post" => answer(post(target, body).await).await,
         "/again" => fetch("http://self/again").await,
         "/redis" => set_and_get(target, body).await.map(ok),
         "/tcp" => tcp::talk(target, body.into()).await.map(ok),
@@ -26,7 +27,11 @@ fn ok(body: Vec<u8>) -> (StatusCode, Bytes) {
 }
 
 async fn fetch(url: &str) -> Result<(StatusCode, Bytes), String> {
-    let response: Response = get(url).await.map_err(|e| format!("{e:?}"))?;
+    answer(get(url).await).await
+}
+
+async fn answer(response: Result<Response, impl std::fmt::Debug>) -> Result<(StatusCode, Bytes), String> {
+    let response = response.map_err(|e| format!("{e:?}"))?;
     let status = response.status();
     let body = response.into_body().bytes().await.map_err(|e| format!("{e:?}"))?;
     Ok((status, body))

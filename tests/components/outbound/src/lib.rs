@@ -1,7 +1,8 @@
 //! Reaches outside. The query is the target as it stands: `/fetch?http://host/path`,
 //! `/redis?redis://host:port`, `/redis/select?redis://host:port` and `/tcp?1.2.3.4:80`; the last three send the
 //! request's body. `/fetch/host/path` is for clients that write queries anew. `/again` asks the app itself for `/again`,
-//! `/fetch-as-other?http://host/path` names another host in the request's head.
+//! `/fetch-as-other?http://host/path` names another host in the request's head. `/post?http://host/path` posts the
+//! request's body, `/post-with-length?…` with a `content-length` of the guest's own.
 use spin_sdk::http::{Request, Response, send};
 use spin_sdk::{
     http_component,
@@ -16,6 +17,8 @@ async fn outbound(request: Request) -> Response {
     let answer = match request.path() {
         "/fetch" => fetch(target).await,
         "/again" => fetch("http://self/again").await,
+        "/post" => post(target, body, false).await,
+        "/post-with-length" => post(target, body, true).await,
         "/fetch-as-other" => fetch_as(target, "other.example").await,
         path if path.starts_with("/fetch/") => fetch(&path.replacen("/fetch/", "http://", 1)).await,
         "/redis" => set_and_get(target, body).map(|value| Response::new(200, value)),
@@ -28,6 +31,14 @@ async fn outbound(request: Request) -> Response {
 
 async fn fetch(url: &str) -> Result<Response, String> {
     send(Request::get(url).build()).await.map_err(|e| e.to_string())
+}
+
+async fn post(url: &str, body: &[u8], with_length: bool) -> Result<Response, String> {
+    let mut request = Request::post(url, body.to_vec());
+    if with_length {
+        request.header("content-length", body.len().to_string());
+    }
+    send(request.build()).await.map_err(|e| e.to_string())
 }
 
 async fn fetch_as(url: &str, host: &str) -> Result<Response, String> {

@@ -24,6 +24,7 @@ use super::connector::Connector;
 use super::errors;
 use crate::config::OutboundHttp;
 use crate::host::network::Egress;
+use crate::http::gather::gather_request;
 
 /// Where a guest sets no limit of its own.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -79,7 +80,8 @@ impl Client {
     }
 
     /// Sends a request; its address has been found to be allowed.
-    pub(super) async fn send(&self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
+    pub(super) async fn send(&self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>> {
+        let mut request = gather_request(request).await;
         let place = self.settings.places.clone().acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
         if request.uri().path_and_query().is_none() {
             let mut parts = std::mem::take(request.uri_mut()).into_parts();
