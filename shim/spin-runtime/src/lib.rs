@@ -27,6 +27,7 @@ mod tier;
 pub use component::{Component, HttpExport, RedisExport};
 pub use engine::EngineSettings;
 pub use error::RuntimeError;
+pub use host::outbound_http::{H2cServerError, H2cServers};
 pub use http::{HttpError, HttpHandler, HttpOptions, Reuse};
 pub use internal::{InternalAnswer, InternalHandler, InternalTarget};
 pub use message::{MessageError, MessageHandler, MessageOptions};

@@ -25,7 +25,7 @@ use crate::output::Stdio;
 use crate::permits::Waiting;
 use crate::ticker::Ticker;
 use crate::tier::Tier;
-use crate::{Component, EngineSettings, InternalHandler, RuntimeError, precompile};
+use crate::{Component, EngineSettings, H2cServers, InternalHandler, RuntimeError, precompile};
 
 /// The code of a component.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Inputs {
     pub runtime_config: Option<String>,
     /// The process's environment. Guests never see it: only variables are looked up, and SSL_CERT_FILE.
     pub env: Vec<(String, String)>,
+    /// Servers that components' plain HTTP requests reach by HTTP/2.
+    pub h2c_servers: H2cServers,
     /// The engine's sizes.
     pub engine: EngineSettings,
     /// Where guests' output goes; none: to the process's stdout and stderr.
@@ -67,6 +69,7 @@ impl Inputs {
             state_dir: None,
             runtime_config: None,
             env: Vec::new(),
+            h2c_servers: H2cServers::default(),
             engine: EngineSettings::default(),
             stdio: None,
         }
@@ -86,7 +89,7 @@ pub struct Runtime {
 impl Runtime {
     /// Builds it. Nothing is connected to, no store is opened.
     pub async fn build(inputs: Inputs) -> Result<Arc<Self>, RuntimeError> {
-        let Inputs { app, code, files, state_dir, runtime_config, env, engine: mut settings, stdio } = inputs;
+        let Inputs { app, code, files, state_dir, runtime_config, env, h2c_servers, engine: mut settings, stdio } = inputs;
         let config = RuntimeConfig::parse(runtime_config.as_deref().unwrap_or_default())?;
         let variables = Variables::resolve(&app, &config.providers, &env)?;
         settings.max_instance_memory = config.max_instance_memory.or(settings.max_instance_memory);
@@ -97,7 +100,7 @@ impl Runtime {
         let network = Arc::new(Network::new(config.outbound_networking.blocked()?, certificates));
         let servers = redis::Servers::of_operator(network.clone());
         let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &servers)?;
-        let http = outbound_http::ClientSettings::new(&config.outbound_http);
+        let http = outbound_http::ClientSettings::new(&config.outbound_http, h2c_servers);
 
         let ticker = Ticker::start().map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;
         let instances = Arc::new(Instances::new(ticker, &settings));

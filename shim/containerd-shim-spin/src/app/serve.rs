@@ -145,6 +145,7 @@ fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Resul
         state_dir,
         runtime_config: runtime_config(Path::new(RUNTIME_CONFIG))?,
         env: settings.env.clone(),
+        h2c_servers: settings.h2c_servers.clone(),
         engine: EngineSettings {
             max_instances: max_instances(settings, run.memory_limit),
             max_instance_memory: settings.max_instance_memory,

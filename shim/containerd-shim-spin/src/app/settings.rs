@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use spin_runtime::H2cServers;
+
 use crate::plan::Failure;
 
 /// A year: short enough to be added to any clock.
@@ -37,6 +39,8 @@ pub struct Settings {
     pub max_messages: Option<u32>,
     /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message; 3600. 0: no limit.
     pub message_timeout: Option<Duration>,
+    /// `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE`: servers that plain HTTP requests of components reach by HTTP/2.
+    pub h2c_servers: H2cServers,
     /// `SPIN_SHUTDOWN_GRACE`: seconds that work in flight may take after SIGTERM; 30.
     pub grace: Duration,
     /// `SPIN_MAX_INSTANCE_COUNT`: instances at once; as many as the container's memory has room for, at most 1000.
@@ -119,6 +123,9 @@ impl Settings {
             message_timeout: env
                 .time_limit("SPIN_REDIS_MESSAGE_TIMEOUT")?
                 .unwrap_or(spin_trigger_redis::Settings::default().message_timeout),
+            h2c_servers: env
+                .value("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", "a list of HOST[:PORT], separated by commas")?
+                .unwrap_or_default(),
             grace: env.seconds("SPIN_SHUTDOWN_GRACE")?.unwrap_or(Duration::from_secs(30)),
             max_instances: env.number("SPIN_MAX_INSTANCE_COUNT", 1..=MAX_COUNT)?,
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
@@ -214,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn servers_of_plain_http2_are_read() {
+        let settings = read(&[("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", "grpc:8080, other")]).expect("good value");
+        assert_eq!(settings.h2c_servers, "grpc:8080,other:80".parse().expect("servers"));
+        assert_eq!(read(&[]).expect("defaults").h2c_servers, H2cServers::default());
+    }
+
+    #[test]
     fn limits_of_http_are_read() {
         let env = [
             ("SPIN_HTTP_MAX_CONNECTIONS", "10"),
@@ -298,6 +312,8 @@ mod tests {
             ("SPIN_HTTP_IDLE_TIMEOUT", "0"),
             ("SPIN_HTTP_STALL_TIMEOUT", "soon"),
             ("SPIN_HTTP_LINGER", "-0.5"),
+            ("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", "http://grpc:8080"),
+            ("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", "grpc:8080,,"),
         ];
         for (name, value) in bad {
             let failure = read(&[(name, value)]).expect_err("refused");

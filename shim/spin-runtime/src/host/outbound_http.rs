@@ -3,6 +3,7 @@
 mod client;
 mod connector;
 mod errors;
+mod h2c;
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,6 +21,7 @@ use crate::InternalTarget;
 use crate::internal::{Depth, MAX_DEPTH};
 use crate::output::say;
 pub(crate) use client::{Client, ClientSettings};
+pub use h2c::{H2cServerError, H2cServers};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)

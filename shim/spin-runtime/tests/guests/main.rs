@@ -5,6 +5,7 @@
 mod bodies;
 mod building;
 mod fixture;
+mod h2c;
 mod http;
 mod messages;
 mod networks;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use ::http::header::HOST;
 use ::http::{Request, Response, Uri};
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -21,7 +22,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 use super::connector::Connector;
-use super::errors;
+use super::{H2cServers, errors};
 use crate::config::OutboundHttp;
 use crate::host::network::Egress;
 use crate::http::gather::gather_request;
@@ -41,12 +42,13 @@ type Pool = legacy::Client<HttpsConnector<Connector>, WasiBody>;
 pub(crate) struct ClientSettings {
     keep: bool,
     places: Arc<Semaphore>,
+    h2c: Arc<H2cServers>,
 }
 
 impl ClientSettings {
-    pub(crate) fn new(config: &OutboundHttp) -> Self {
+    pub(crate) fn new(config: &OutboundHttp, h2c: H2cServers) -> Self {
         let places = config.max_concurrent_requests.unwrap_or(MAX_REQUESTS).clamp(1, Semaphore::MAX_PERMITS);
-        Self { keep: config.connection_pooling, places: Arc::new(Semaphore::new(places)) }
+        Self { keep: config.connection_pooling, places: Arc::new(Semaphore::new(places)), h2c: Arc::new(h2c) }
     }
 }
 
@@ -55,28 +57,36 @@ impl ClientSettings {
 pub(crate) struct Client {
     /// Made by the first request: most components make none.
     pool: OnceLock<Pool>,
+    /// For servers that speak HTTP/2 in clear text.
+    h2c_pool: OnceLock<Pool>,
     egress: Arc<Egress>,
     settings: ClientSettings,
 }
 
 impl Client {
     pub(crate) fn new(egress: Arc<Egress>, settings: ClientSettings) -> Self {
-        Self { pool: OnceLock::new(), egress, settings }
+        Self { pool: OnceLock::new(), h2c_pool: OnceLock::new(), egress, settings }
     }
 
-    fn pool(&self) -> &Pool {
-        self.pool.get_or_init(|| {
-            let connector = HttpsConnectorBuilder::new()
-                .with_tls_config(ClientConfig::clone(self.egress.network().tls()))
-                .https_or_http()
-                .enable_all_versions()
-                .wrap_connector(Connector::new(self.egress.clone()));
-            legacy::Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(KEPT_FOR)
-                .pool_max_idle_per_host(if self.settings.keep { KEPT } else { 0 })
-                .build(connector)
-        })
+    fn pool(&self, uri: &Uri) -> &Pool {
+        match self.settings.h2c.contains(uri) {
+            true => self.h2c_pool.get_or_init(|| self.new_pool(true)),
+            false => self.pool.get_or_init(|| self.new_pool(false)),
+        }
+    }
+
+    fn new_pool(&self, http2_only: bool) -> Pool {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(ClientConfig::clone(self.egress.network().tls()))
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(Connector::new(self.egress.clone()));
+        legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT_FOR)
+            .pool_max_idle_per_host(if self.settings.keep { KEPT } else { 0 })
+            .http2_only(http2_only)
+            .build(connector)
     }
 
     /// Sends a request; its address has been found to be allowed.
@@ -88,9 +98,12 @@ impl Client {
             parts.path_and_query = Some(::http::uri::PathAndQuery::from_static("/"));
             *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)?;
         }
+        // The client library names the host: over HTTP/2 by `:authority`, beside which some servers take no
+        // `host`.
+        request.headers_mut().remove(HOST);
         let mut connection = capture_connection(&mut request);
         let connected = async { drop(connection.wait_for_connection_metadata().await) };
-        let response = self.pool().request(request);
+        let response = self.pool(request.uri()).request(request);
         let response = within(options, connected, response).await?;
         let limit = options.between_bytes_timeout.unwrap_or(PATIENCE);
         Ok(response.map(|incoming| Limited { incoming, limit, sleep: None, _place: place }.boxed_unsync()))
