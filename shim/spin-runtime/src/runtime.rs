@@ -99,7 +99,7 @@ impl Runtime {
         let certificates = certificates.map(|(_, path)| PathBuf::from(path));
         let network = Arc::new(Network::new(config.outbound_networking.blocked()?, certificates));
         let servers = redis::Servers::of_operator(network.clone());
-        let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &servers)?;
+        let stores = key_value::open(&config.key_value_stores, state_dir.as_deref(), &servers, settings.memory_limit)?;
         let http = outbound_http::ClientSettings::new(&config.outbound_http, h2c_servers);
 
         let ticker = Ticker::start().map_err(|error| RuntimeError::Internal(format!("no thread for the epoch: {error}")))?;

@@ -22,6 +22,8 @@ use crate::config::{KeyValueStore, not_yet};
 
 /// Bytes that one call may bring into this process at once.
 const MAX_BYTES: usize = 128 << 20;
+/// Bytes of the store in memory, where the container has no memory limit.
+const MAX_MEMORY_BYTES: u64 = 128 << 20;
 /// The file of the default store, in the state directory.
 const DEFAULT_FILE: &str = "sqlite_key_value.db";
 
@@ -38,6 +40,36 @@ impl Failure {
     }
 }
 
+/// Bytes of the values that an instance keeps for compare-and-swap, at most [`MAX_BYTES`].
+#[derive(Debug, Default)]
+pub(crate) struct CasBytes(usize);
+
+impl CasBytes {
+    fn add(&mut self, bytes: usize) -> Result<(), Failure> {
+        let sum = self.0.saturating_add(bytes);
+        if sum > MAX_BYTES {
+            return Err(Failure::too_big());
+        }
+        self.0 = sum;
+        Ok(())
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.0 -= bytes;
+    }
+}
+
+/// Bytes that a key takes in a list of keys.
+fn key_size(key: &str) -> usize {
+    size_of::<String>() + key.len()
+}
+
+/// Bytes that stores in memory may take: an eighth of the container's memory limit, at most
+/// [`MAX_MEMORY_BYTES`].
+fn max_memory(limit: Option<u64>) -> u64 {
+    limit.map_or(MAX_MEMORY_BYTES, |limit| (limit / 8).min(MAX_MEMORY_BYTES))
+}
+
 /// One store, wherever it keeps its data.
 #[async_trait]
 pub(crate) trait Store: Send + Sync {
@@ -52,15 +84,18 @@ pub(crate) trait Store: Send + Sync {
     async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, Failure>;
 }
 
-/// All stores of the app.
+/// All stores of the app. `memory_limit`: the container's, in bytes.
 pub(crate) fn open(
     configured: &BTreeMap<String, KeyValueStore>,
     state_dir: Option<&Path>,
     servers: &Servers,
+    memory_limit: Option<u64>,
 ) -> Result<Stores, RuntimeError> {
     let file = || state_dir.map(|dir| dir.join(DEFAULT_FILE));
+    let max_memory = max_memory(memory_limit);
     let mut files = BTreeMap::new();
-    let mut database = |path: Option<PathBuf>| files.entry(path.clone()).or_insert_with(|| sqlite::Database::new(path)).clone();
+    let mut database =
+        |path: Option<PathBuf>| files.entry(path.clone()).or_insert_with(|| sqlite::Database::new(path, max_memory)).clone();
     let mut stores = Stores::new();
     if !configured.contains_key("default") {
         stores.insert("default".to_owned(), Arc::new(database(file()).store("default")));
@@ -118,3 +153,25 @@ mod bindings {
 /// A store a guest has opened.
 #[derive(Clone)]
 pub struct Opened(Arc<dyn Store>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_kept_for_compare_and_swap_are_bounded_together() {
+        let mut kept = CasBytes::default();
+        kept.add(MAX_BYTES / 2).unwrap();
+        kept.add(MAX_BYTES / 2).unwrap();
+        assert_eq!(kept.add(1).unwrap_err().0, "more than 128 MiB at once");
+        kept.remove(MAX_BYTES / 2);
+        kept.add(1).unwrap();
+    }
+
+    #[test]
+    fn memory_for_stores_follows_the_containers_limit() {
+        assert_eq!(max_memory(None), 128 << 20);
+        assert_eq!(max_memory(Some(64 << 20)), 8 << 20);
+        assert_eq!(max_memory(Some(4 << 30)), 128 << 20);
+    }
+}

@@ -49,6 +49,7 @@ pub(crate) struct HostState {
     pub(crate) table: ResourceTable,
     pub(crate) limits: Limits,
     pub(crate) guest: Arc<Guest>,
+    pub(super) cas_bytes: key_value::CasBytes,
     _ticking: Ticking,
 }
 
@@ -63,6 +64,7 @@ impl HostState {
             table,
             limits,
             guest: guest.clone(),
+            cas_bytes: key_value::CasBytes::default(),
             _ticking: ticking,
         })
     }

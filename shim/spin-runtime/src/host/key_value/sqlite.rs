@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use tokio::task::spawn_blocking;
 
-use super::{Failure, MAX_BYTES, Store};
+use super::{Failure, MAX_BYTES, Store, key_size};
 
 /// How long a write waits for another process's.
 const BUSY: Duration = Duration::from_secs(5);
@@ -17,6 +17,8 @@ const BUSY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Database {
     path: Option<PathBuf>,
+    /// Bytes that it may take where it is in memory.
+    max_memory: u64,
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -27,8 +29,8 @@ pub(super) struct SqliteStore {
 }
 
 impl Database {
-    pub(super) fn new(path: Option<PathBuf>) -> Self {
-        Self { path, connection: Arc::default() }
+    pub(super) fn new(path: Option<PathBuf>, max_memory: u64) -> Self {
+        Self { path, max_memory, connection: Arc::default() }
     }
 
     pub(super) fn store(&self, label: &str) -> SqliteStore {
@@ -37,7 +39,16 @@ impl Database {
 
     fn open(&self) -> rusqlite::Result<Connection> {
         let connection = match &self.path {
-            None => Connection::open_in_memory()?,
+            None => {
+                let connection = Connection::open_in_memory()?;
+                let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+                connection.pragma_update(
+                    None,
+                    "max_page_count",
+                    i64::try_from(self.max_memory).unwrap_or(i64::MAX) / page_size,
+                )?;
+                connection
+            }
             Some(path) => {
                 // If it can't be made, opening says why.
                 let _ = path.parent().map(std::fs::create_dir_all);
@@ -73,6 +84,9 @@ impl SqliteStore {
         });
         match result.await {
             Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if self.database.path.is_none() && error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                Err(Failure(format!("the store is full: it may have {} bytes in memory", self.database.max_memory)))
+            }
             Ok(Err(error)) => Err(Failure(error.to_string())),
             Err(_) => Err(Failure("the store is closed".to_owned())),
         }
@@ -122,7 +136,7 @@ impl Store for SqliteStore {
             let mut found = Vec::new();
             for key in statement.query_map([store], |row| row.get::<_, String>(0))? {
                 let key = key?;
-                bytes += key.len();
+                bytes += key_size(&key);
                 if bytes > MAX_BYTES {
                     return Ok(Err(Failure::too_big()));
                 }
@@ -176,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_set_is_there_until_it_is_deleted() {
-        let store = Database::new(None).store("default");
+        let store = Database::new(None, 1 << 20).store("default");
         store.set(key(), b"value".to_vec()).await.unwrap();
         assert_eq!(store.get(key()).await.unwrap().unwrap(), b"value");
         assert_eq!(store.keys().await.unwrap(), ["key"]);
@@ -188,15 +202,15 @@ mod tests {
     async fn stores_of_one_file_are_apart_and_outlive_the_process() {
         let dir = tempfile::tempdir().unwrap();
         let path = Some(dir.path().join("new/state.db"));
-        Database::new(path.clone()).store("a").set(key(), b"1".to_vec()).await.unwrap();
-        let database = Database::new(path);
+        Database::new(path.clone(), 0).store("a").set(key(), b"1".to_vec()).await.unwrap();
+        let database = Database::new(path, 0);
         assert!(database.store("a").exists(key()).await.unwrap());
         assert!(!database.store("b").exists(key()).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_number_counts_and_does_not_overflow() {
-        let store = Database::new(None).store("default");
+        let store = Database::new(None, 1 << 20).store("default");
         assert_eq!(store.increment(key(), 40).await.unwrap(), 40);
         assert_eq!(store.increment(key(), 2).await.unwrap(), 42);
         assert!(store.increment(key(), i64::MAX).await.is_err());
@@ -205,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_swap_loses_against_a_change() {
-        let store = Database::new(None).store("default");
+        let store = Database::new(None, 1 << 20).store("default");
         assert!(store.swap(key(), None, b"1".to_vec()).await.unwrap());
         assert!(!store.swap(key(), None, b"2".to_vec()).await.unwrap());
         assert!(store.swap(key(), Some(b"1".to_vec()), b"3".to_vec()).await.unwrap());
@@ -213,7 +227,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_cannot_be_made_is_a_failure_in_words() {
-        let store = Database::new(Some("/proc/none/state.db".into())).store("default");
+        let store = Database::new(Some("/proc/none/state.db".into()), 0).store("default");
         assert!(store.get(key()).await.unwrap_err().0.contains("unable to open database file"));
+    }
+
+    #[tokio::test]
+    async fn a_store_in_memory_is_bounded_and_goes_on_when_it_is_full() {
+        let store = Database::new(None, 1 << 20).store("default");
+        let value = || vec![0; 600 << 10];
+        store.set("a".to_owned(), value()).await.unwrap();
+        let failure = store.set("b".to_owned(), value()).await.unwrap_err();
+        assert_eq!(failure.0, "the store is full: it may have 1048576 bytes in memory");
+        store.delete("a".to_owned()).await.unwrap();
+        store.set("b".to_owned(), value()).await.unwrap();
+        assert_eq!(store.keys().await.unwrap(), ["b"]);
     }
 }

@@ -20,6 +20,34 @@ pub struct Cas {
     seen: Option<Vec<u8>>,
 }
 
+impl Cas {
+    /// Bytes of the value that was seen.
+    fn size(&self) -> usize {
+        self.seen.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl HostState {
+    /// Keeps a value for its swap.
+    fn keep_cas(&mut self, cas: Cas) -> wasmtime::Result<Result<Resource<Cas>, Failure>> {
+        let size = cas.size();
+        if let Err(failure) = self.cas_bytes.add(size) {
+            return Ok(Err(failure));
+        }
+        let kept = self.table.push(cas);
+        if kept.is_err() {
+            self.cas_bytes.remove(size);
+        }
+        Ok(Ok(kept?))
+    }
+
+    fn take_cas(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Cas> {
+        let cas = self.table.delete(cas)?;
+        self.cas_bytes.remove(cas.size());
+        Ok(cas)
+    }
+}
+
 impl From<Refused> for store::Error {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -81,13 +109,16 @@ impl atomics::Host for HostState {
     }
 
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Answer<(), atomics::CasError> {
-        let Cas { bucket, key, seen } = self.table.delete(cas)?;
+        let Cas { bucket, key, seen } = self.take_cas(cas)?;
         let failed = |failure: Failure| atomics::CasError::StoreError(failure.into());
         match bucket.0.swap(key.clone(), seen, value).await {
             Ok(true) => Ok(Ok(())),
             Err(failure) => Ok(Err(failed(failure))),
             Ok(false) => match bucket.0.get(key.clone()).await {
-                Ok(seen) => Ok(Err(atomics::CasError::CasFailed(self.table.push(Cas { bucket, key, seen })?))),
+                Ok(seen) => Ok(Err(match self.keep_cas(Cas { bucket, key, seen })? {
+                    Ok(cas) => atomics::CasError::CasFailed(cas),
+                    Err(failure) => failed(failure),
+                })),
                 Err(failure) => Ok(Err(failed(failure))),
             },
         }
@@ -98,7 +129,7 @@ impl atomics::HostCas for HostState {
     async fn new(&mut self, bucket: Resource<Opened>, key: String) -> Answer<Resource<Cas>> {
         let bucket = self.opened(&bucket)?;
         match bucket.0.get(key.clone()).await {
-            Ok(seen) => Ok(Ok(self.table.push(Cas { bucket, key, seen })?)),
+            Ok(seen) => Ok(self.keep_cas(Cas { bucket, key, seen })?.map_err(Into::into)),
             Err(failure) => Ok(Err(failure.into())),
         }
     }
@@ -108,7 +139,7 @@ impl atomics::HostCas for HostState {
     }
 
     async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
-        self.table.delete(cas)?;
+        self.take_cas(cas)?;
         Ok(())
     }
 }
