@@ -19,6 +19,7 @@ pub mod output;
 mod permits;
 pub mod precompile;
 mod redis_address;
+mod redis_replies;
 mod report;
 mod runtime;
 mod ticker;

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::network::{ConnectError, Network};
+use crate::redis_replies::LimitedReplies;
 
 /// A server's address; displayed without its credentials.
 #[derive(Clone, Debug)]
@@ -78,19 +79,24 @@ impl RedisAddress {
     }
 
     /// Connects to a server that the app's author or the operator has chosen: link-local addresses only
-    /// where this address is one itself, blocked networks never.
-    pub async fn connect(&self, network: &Network) -> Result<Box<dyn Transport>, ConnectError> {
+    /// where this address is one itself, blocked networks never. The connection ends where a reply has
+    /// more than `max_reply_bytes`.
+    pub async fn connect(&self, network: &Network, max_reply_bytes: u64) -> Result<Box<dyn Transport>, ConnectError> {
         let own: Option<IpAddr> = self.host.parse().ok();
         let own = own.map(|ip| ip.to_canonical());
         let addresses = network.resolve(&self.host, self.port, |ip, _| own == Some(ip)).await?;
-        self.connect_to(&addresses, network).await
+        self.connect_to(&addresses, network, max_reply_bytes).await
     }
 
     /// Connects to a server that the operator has chosen: nothing is blocked.
-    pub(crate) async fn connect_unchecked(&self, network: &Network) -> Result<Box<dyn Transport>, ConnectError> {
+    pub(crate) async fn connect_unchecked(
+        &self,
+        network: &Network,
+        max_reply_bytes: u64,
+    ) -> Result<Box<dyn Transport>, ConnectError> {
         let resolved = lookup_host((self.host.as_str(), self.port)).await;
         let resolved = resolved.map_err(|source| ConnectError::Resolve { host: self.host.clone(), source })?;
-        self.connect_to(&resolved.collect::<Vec<_>>(), network).await
+        self.connect_to(&resolved.collect::<Vec<_>>(), network, max_reply_bytes).await
     }
 
     /// Connects to one of the server's addresses, with TLS where this address asks for it.
@@ -98,14 +104,16 @@ impl RedisAddress {
         &self,
         addresses: &[SocketAddr],
         network: &Network,
+        max_reply_bytes: u64,
     ) -> Result<Box<dyn Transport>, ConnectError> {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         if !self.tls {
-            return Ok(Box::new(stream));
+            return Ok(Box::new(LimitedReplies::new(stream, max_reply_bytes)));
         }
         let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(network.tls().clone()).connect(name, stream).await?))
+        let stream = TlsConnector::from(network.tls().clone()).connect(name, stream).await?;
+        Ok(Box::new(LimitedReplies::new(stream, max_reply_bytes)))
     }
 }
 
@@ -162,7 +170,7 @@ mod tests {
             let network = Network::new(BlockedNetworks { private: false, networks }, None);
             for host in ["localhost", "127.0.0.1", "0x7f.1"] {
                 let address = RedisAddress::parse(&format!("redis://{host}:{port}")).expect("valid");
-                let connected = address.connect(&network).await;
+                let connected = address.connect(&network, 1 << 20).await;
                 assert_eq!(matches!(connected, Err(ConnectError::Blocked(_))), blocked, "{host}");
                 assert_eq!(connected.is_err(), blocked, "{host}");
             }
@@ -172,9 +180,9 @@ mod tests {
     #[tokio::test]
     async fn the_address_of_a_trigger_is_link_local_only_by_itself() {
         let network = Network::new(BlockedNetworks::default(), None);
-        let own = RedisAddress::parse("redis://[fe80::1]:1").expect("valid").connect(&network).await;
+        let own = RedisAddress::parse("redis://[fe80::1]:1").expect("valid").connect(&network, 1 << 20).await;
         assert!(matches!(own, Err(ConnectError::Io(_))), "without a scope, connecting fails at once");
-        let other = RedisAddress::parse("redis://0xa9fea9fe:1").expect("valid").connect(&network).await;
+        let other = RedisAddress::parse("redis://0xa9fea9fe:1").expect("valid").connect(&network, 1 << 20).await;
         assert!(matches!(other, Err(ConnectError::Blocked(_))), "169.254.169.254 as a number");
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use spin_runtime::output::say;
 use spin_runtime::{MessageError, MessageHandler};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::settings::MESSAGES_OF_FULL_LENGTH;
 
 /// The components of one server's channels.
 pub(crate) type Channels = BTreeMap<String, Vec<Listener>>;
@@ -18,17 +20,39 @@ pub(crate) struct Listener {
     pub handler: MessageHandler,
 }
 
-/// The places for messages in work, shared by all servers.
+/// The unit in which the memory of messages in work is counted: each takes at least one.
+const UNIT_BYTES: u64 = 1 << 10;
+
+/// The places for messages in work, and the memory for them, shared by all servers.
 #[derive(Clone)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
     all: u32,
+    units: Arc<Semaphore>,
+    all_units: u32,
+}
+
+/// What a message in work holds.
+struct Place {
+    _message: OwnedSemaphorePermit,
+    _units: OwnedSemaphorePermit,
 }
 
 impl Places {
-    pub fn new(count: usize) -> Self {
+    pub fn new(count: usize, max_message_bytes: u64) -> Self {
         let all = u32::try_from(count.max(1)).unwrap_or(u32::MAX).min(1 << 20);
-        Self { free: Arc::new(Semaphore::new(all as usize)), all }
+        let units = max_message_bytes.saturating_mul(MESSAGES_OF_FULL_LENGTH).div_ceil(UNIT_BYTES);
+        let all_units = u32::try_from(units).unwrap_or(u32::MAX).clamp(1, 1 << 24);
+        let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
+        Self { free: semaphore(all), all, units: semaphore(all_units), all_units }
+    }
+
+    /// Waits for the place of a message.
+    async fn acquire(&self, bytes: usize) -> Option<Place> {
+        let units = (bytes as u64).div_ceil(UNIT_BYTES).clamp(1, u64::from(self.all_units)) as u32;
+        let message = self.free.clone().acquire_owned().await.ok()?;
+        let units = self.units.clone().acquire_many_owned(units).await.ok()?;
+        Some(Place { _message: message, _units: units })
     }
 
     /// Messages in work.
@@ -44,7 +68,7 @@ impl Places {
     /// Gives a message to everyone who listens to its channel, all at once; waits for a place for each.
     pub async fn dispatch(&self, channels: &Channels, channel: &str, payload: &[u8]) {
         for listener in channels.get(channel).into_iter().flatten() {
-            let Ok(place) = self.free.clone().acquire_owned().await else { return };
+            let Some(place) = self.acquire(payload.len()).await else { return };
             let (listener, channel, payload) = (listener.clone(), channel.to_owned(), payload.to_vec());
             tokio::spawn(async move {
                 if let Err(error) = listener.handler.handle(payload).await {
@@ -71,5 +95,23 @@ fn tell(component: &str, channel: &str, error: &MessageError) {
         MessageError::Failed | MessageError::Overloaded => {
             log::warn!("a message of Redis channel \"{channel}\" is lost: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn messages_in_work_are_held_to_their_memory() {
+        let places = Places::new(128, 1 << 20);
+        let acquire = |bytes| places.acquire(bytes).now_or_never().flatten();
+        let mut long: Vec<_> = (0..4).map(|_| acquire(1 << 20).expect("there is memory")).collect();
+        assert!(acquire(1).is_none());
+        long.pop();
+        assert!(acquire(1).is_some());
+        assert_eq!(places.taken(), 3);
     }
 }

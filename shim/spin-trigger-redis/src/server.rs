@@ -59,7 +59,7 @@ impl Server {
         let mut backoff = Backoff::new(settings.first_pause, settings.longest_pause);
         let mut told = String::new();
         loop {
-            let connecting = tokio::time::timeout(settings.connect_timeout, self.connect());
+            let connecting = tokio::time::timeout(settings.connect_timeout, self.connect(settings));
             let connected = tokio::select! {
                 connected = connecting => connected.unwrap_or(Err(SessionError::TimedOut)),
                 () = drain.cancelled() => return,
@@ -92,8 +92,8 @@ impl Server {
         }
     }
 
-    async fn connect(&self) -> Result<Session, SessionError> {
-        let stream = self.address.connect(&self.network).await?;
+    async fn connect(&self, settings: &Settings) -> Result<Session, SessionError> {
+        let stream = self.address.connect(&self.network, settings.max_message_bytes).await?;
         let gate = Arc::new(Gate::default());
         let gated = Gated { stream, gate: gate.clone() };
         let (mut sink, messages) = PubSub::new(self.address.login(), gated).await?.split();

@@ -65,7 +65,7 @@ impl Subscriber {
     /// in work, all within `grace`.
     pub async fn run(self, drain: CancellationToken, grace: Duration) -> Drained {
         let Self { servers, settings } = self;
-        let places = Places::new(settings.max_in_work);
+        let places = Places::new(settings.max_in_work, settings.max_message_bytes);
         let mut listening = std::pin::pin!(join_all(servers.iter().map(|server| server.listen(&settings, &places, &drain))));
         tokio::select! {
             _ = listening.as_mut(), if !servers.is_empty() => {}

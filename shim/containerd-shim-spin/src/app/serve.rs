@@ -60,7 +60,9 @@ async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> 
     let has = |kind| runtime.app().triggers_of(kind).next().is_some();
     let subscriber = match has("redis") {
         true => Some(
-            Subscriber::new(&runtime, redis_settings(&settings)).await.map_err(|error| Failure::new(error.exit_code(), error))?,
+            Subscriber::new(&runtime, redis_settings(&settings, memory))
+                .await
+                .map_err(|error| Failure::new(error.exit_code(), error))?,
         ),
         false => None,
     };
@@ -206,10 +208,12 @@ fn http_settings(settings: &Settings, memory: Option<u64>) -> spin_trigger_http:
     }
 }
 
-fn redis_settings(settings: &Settings) -> spin_trigger_redis::Settings {
+fn redis_settings(settings: &Settings, memory: Option<u64>) -> spin_trigger_redis::Settings {
     let defaults = spin_trigger_redis::Settings::default();
+    let by_memory = spin_trigger_redis::Settings::max_message_bytes_for(memory);
     spin_trigger_redis::Settings {
         max_in_work: settings.max_messages.map_or(defaults.max_in_work, |count| count as usize),
+        max_message_bytes: settings.max_message_bytes.unwrap_or(by_memory),
         message_timeout: settings.message_timeout,
         ..defaults
     }

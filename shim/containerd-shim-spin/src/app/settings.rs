@@ -37,6 +37,8 @@ pub struct Settings {
     pub linger: Option<Duration>,
     /// `SPIN_REDIS_MAX_MESSAGES`: messages in work at once.
     pub max_messages: Option<u32>,
+    /// `SPIN_REDIS_MAX_MESSAGE_SIZE`: bytes of a message, 1024 to 512 MiB, which is Redis' own limit; by memory.
+    pub max_message_bytes: Option<u64>,
     /// `SPIN_REDIS_MESSAGE_TIMEOUT`: seconds a component may work on a message; 3600. 0: no limit.
     pub message_timeout: Option<Duration>,
     /// `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE`: servers that plain HTTP requests of components reach by HTTP/2.
@@ -120,6 +122,7 @@ impl Settings {
                 .map_or_else(|| busy_poll(cpus, workers), Duration::from_micros),
             linger: env.seconds("SPIN_HTTP_LINGER")?,
             max_messages: env.number("SPIN_REDIS_MAX_MESSAGES", 1..=MAX_COUNT)?,
+            max_message_bytes: env.number("SPIN_REDIS_MAX_MESSAGE_SIZE", 1024..=512 << 20)?,
             message_timeout: env
                 .time_limit("SPIN_REDIS_MESSAGE_TIMEOUT")?
                 .unwrap_or(spin_trigger_redis::Settings::default().message_timeout),
@@ -287,6 +290,8 @@ mod tests {
             ("SPIN_REDIS_MESSAGE_TIMEOUT", "NaN"),
             ("SPIN_REDIS_MAX_MESSAGES", "0"),
             ("SPIN_REDIS_MAX_MESSAGES", "1048577"),
+            ("SPIN_REDIS_MAX_MESSAGE_SIZE", "1023"),
+            ("SPIN_REDIS_MAX_MESSAGE_SIZE", "536870913"),
             ("SPIN_HTTP_BUSY_POLL_US", "1000001"),
             ("SPIN_HTTP_INSTANCE_REUSE", "0"),
             ("SPIN_WORKERS", "0"),

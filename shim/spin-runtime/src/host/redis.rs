@@ -26,6 +26,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A connection nobody used for so long is tried before it is handed out: its server may have gone and come back, and the command that finds that out
 /// is lost, because nobody can say whether it was executed.
 const TRUSTED: Duration = Duration::from_millis(10);
+/// Bytes of a reply: a key-value store's longest value, and what is around it.
+const MAX_REPLY_BYTES: u64 = 129 << 20;
 /// Shared connections that are kept; templates and user input can make any number of addresses.
 const MAX_SHARED_CONNECTIONS: usize = 256;
 /// Guests' own connections at once.
@@ -59,9 +61,9 @@ impl Origin {
         match self {
             Self::Component(egress) => {
                 let addresses = egress.resolve("redis", address.host(), address.port()).await?;
-                address.connect_to(&addresses, egress.network()).await
+                address.connect_to(&addresses, egress.network(), MAX_REPLY_BYTES).await
             }
-            Self::Operator(network) => address.connect_unchecked(network).await,
+            Self::Operator(network) => address.connect_unchecked(network, MAX_REPLY_BYTES).await,
         }
     }
 }

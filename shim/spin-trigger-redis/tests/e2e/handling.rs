@@ -112,3 +112,18 @@ async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_ssl_ce
     assert_eq!(plain.list("sink").await, ["message"]);
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_lost_and_others_are_not() {
+    let redis = RedisServer::start().await;
+    let running = listen(&redis, "redis-sink", Settings { max_message_bytes: 1 << 20, ..Settings::default() }).await;
+    redis.publish("orders", &["x".repeat(900_000), "x".repeat(2 << 20)]).await;
+    let arrived = async || {
+        redis.publish("orders", &["fine".to_owned()]).await;
+        let lengths: Vec<usize> = redis.list("sink").await.iter().map(String::len).collect();
+        lengths.contains(&"fine".len()) && lengths.contains(&900_000)
+    };
+    until("messages before and after the long one", PATIENCE, arrived).await;
+    assert!(redis.list("sink").await.iter().all(|message| message.len() < 1 << 20));
+    running.end().await;
+}
