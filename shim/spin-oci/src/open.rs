@@ -1,15 +1,21 @@
 //! Opening an image wherever it is: a registry, a tar file of a layout, a layout, or the directory of an app that is no image yet.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use oci_spec::image::{Descriptor as OciDescriptor, ImageIndex, ImageManifest};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
+use tar::{Archive, Entry, EntryType};
 use tempfile::TempDir;
 
+use crate::archive::Limited;
 use crate::blobs::Descriptor;
 use crate::pack::load_directory;
 use crate::push::{PlainHttp, Registry};
@@ -18,8 +24,12 @@ use crate::{Digest, Layout, LoadedApp, MAX_TREE_BYTES, OciError, SharedBlobs, is
 
 /// The largest manifest or index.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
-/// The largest layer of a plain image, and all that it may unpack to.
+/// The largest layer of a plain image, and all that the layers together may unpack to.
 const MAX_LAYER_BYTES: u64 = MAX_TREE_BYTES;
+/// The longest name of an entry in a tar file: no path on Linux is longer.
+const MAX_NAME_BYTES: u64 = 4096;
+/// The largest extended header (PAX) of an entry, which has its extended attributes too.
+const MAX_PAX_BYTES: u64 = 1 << 20;
 
 /// What was opened.
 pub struct Opened {
@@ -131,7 +141,8 @@ fn unpack_layout(tar: &Path) -> Result<TempDir, OciError> {
         None => matches!(path, "index.json" | "oci-layout"),
     };
     let directory = tempfile::tempdir().map_err(failed)?;
-    unpack(File::open(tar).map_err(failed)?, directory.path(), &wanted).map_err(failed)?;
+    unpack(Limited { inner: File::open(tar).map_err(failed)?, left: MAX_LAYER_BYTES }, directory.path(), &wanted)
+        .map_err(failed)?;
     match directory.path().join("index.json").is_file() {
         true => Ok(directory),
         false => Err(failed(io::Error::new(io::ErrorKind::InvalidData, "is not a tar file of an OCI image layout"))),
@@ -142,6 +153,7 @@ fn unpack_layout(tar: &Path) -> Result<TempDir, OciError> {
 fn unpack_layers(manifest: &[u8], blobs: SharedBlobs) -> Result<TempDir, OciError> {
     let manifest: ImageManifest = serde_json::from_slice(manifest).map_err(|error| OciError::ImageManifest(error.to_string()))?;
     let directory = tempfile::tempdir().map_err(|error| OciError::file("/tmp", error))?;
+    let mut left = MAX_LAYER_BYTES;
     for layer in manifest.layers() {
         let layer = descriptor(layer)?;
         if layer.size > MAX_LAYER_BYTES {
@@ -149,33 +161,95 @@ fn unpack_layers(manifest: &[u8], blobs: SharedBlobs) -> Result<TempDir, OciErro
         }
         let mut blob = layer.open(blobs.as_ref())?;
         let unpacked = match layer.media_type.rsplit(['+', '.']).next() {
-            Some("gzip") => unpack(MultiGzDecoder::new(&mut blob), directory.path(), &|_| true),
-            Some("tar") => unpack(&mut blob, directory.path(), &|_| true),
+            Some("gzip") => unpack(Limited { inner: MultiGzDecoder::new(&mut blob), left }, directory.path(), &|_| true),
+            Some("tar") => unpack(Limited { inner: &mut blob, left }, directory.path(), &|_| true),
             _ => Err(io::Error::other(format!("layers of type {} can't be read", layer.media_type))),
         };
-        unpacked.map_err(|error| layer.unreadable(error))?;
+        left = unpacked.map_err(|error| layer.unreadable(error))?;
         blob.verify(&layer)?;
     }
     Ok(directory)
 }
 
-/// Writes the regular files of a tar file that are wanted, below a directory that holds no links.
-fn unpack(tar: impl Read, directory: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
-    let mut archive = tar::Archive::new(tar.take(MAX_LAYER_BYTES));
-    for (count, entry) in archive.entries()?.enumerate() {
+/// Writes the regular files of a tar file that are wanted, below a directory that holds no links. Returns how many more bytes may
+/// be read.
+fn unpack(tar: Limited<impl Read>, directory: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<u64> {
+    let root = File::open(directory)?;
+    let mut archive = Archive::new(tar);
+    let mut long_name = None;
+    // `raw`: a name that is too long for its entry's header is an entry of its own then, of which no more is read than is allowed.
+    for (count, entry) in archive.entries()?.raw(true).enumerate() {
         let mut entry = entry?;
         if count > MAX_ENTRIES {
             return Err(io::Error::other(format!("more than {MAX_ENTRIES} files and directories")));
         }
-        let Some(path) = entry.path().ok().and_then(|path| inside(&path)) else { continue };
-        if !entry.header().entry_type().is_file() || !wanted(&path) {
-            continue;
+        match entry.header().entry_type() {
+            EntryType::GNULongName => long_name = Some(gnu_name(&mut entry)?),
+            EntryType::XHeader => long_name = pax_name(&mut entry)?.or(long_name),
+            EntryType::GNULongLink | EntryType::XGlobalHeader => {}
+            // Its length is not the one in its header.
+            EntryType::GNUSparse => return Err(io::Error::other("sparse files can't be read")),
+            kind => {
+                let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+                let path = inside(Path::new(OsStr::from_bytes(&name)));
+                if let Some(path) = path.filter(|path| kind.is_file() && wanted(path)) {
+                    io::copy(&mut entry, &mut create(&root, Path::new(&path))?)?;
+                }
+            }
         }
-        let target = directory.join(&path);
-        fs::create_dir_all(target.parent().unwrap_or(directory))?;
-        io::copy(&mut entry, &mut File::create(target)?)?;
     }
-    Ok(())
+    Ok(archive.into_inner().left)
+}
+
+/// The name that an entry of GNU's format gives to the next one; a zero ends it.
+fn gnu_name(entry: &mut Entry<'_, impl Read>) -> io::Result<Vec<u8>> {
+    check_size(entry, MAX_NAME_BYTES + 1)?;
+    let mut name = Vec::new();
+    entry.read_to_end(&mut name)?;
+    if name.last() == Some(&0) {
+        name.pop();
+    }
+    Ok(name)
+}
+
+/// The name that an extended header gives to the next entry, if it gives one.
+fn pax_name(entry: &mut Entry<'_, impl Read>) -> io::Result<Option<Vec<u8>>> {
+    check_size(entry, MAX_PAX_BYTES)?;
+    let mut name = None;
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        if record.key_bytes() == b"path" {
+            name = Some(record.value_bytes().to_vec());
+        }
+    }
+    match name {
+        Some(name) if name.len() as u64 > MAX_NAME_BYTES => Err(too_long(name.len() as u64, MAX_NAME_BYTES)),
+        name => Ok(name),
+    }
+}
+
+fn check_size(entry: &Entry<'_, impl Read>, most: u64) -> io::Result<()> {
+    if entry.size() > most { Err(too_long(entry.size(), most)) } else { Ok(()) }
+}
+
+fn too_long(size: u64, most: u64) -> io::Error {
+    let reason = format!("the name of an entry, or its extended header, has {size} bytes, but may have at most {most}");
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Creates a file, and the directories above it, one after the other: a system call takes no path of 4096 bytes.
+fn create(root: &File, path: &Path) -> io::Result<File> {
+    let mut directory = root.try_clone()?;
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for name in path.parent().into_iter().flat_map(Path::iter) {
+        match mkdirat(&directory, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        directory = openat(&directory, name, flags | OFlags::DIRECTORY, Mode::empty())?.into();
+    }
+    let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    Ok(openat(&directory, path.file_name().unwrap_or_default(), flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// A path that leads straight down, without `./`.

@@ -136,9 +136,10 @@ fn check_name(entry: &tar::Entry<'_, impl Read>) -> Result<(), &'static str> {
 }
 
 /// Fails, other than `Take`, once the limit is passed.
-struct Limited<R> {
-    inner: R,
-    left: u64,
+pub(crate) struct Limited<R> {
+    pub(crate) inner: R,
+    /// Bytes that may still be read.
+    pub(crate) left: u64,
 }
 
 impl<R: Read> Read for Limited<R> {

@@ -5,6 +5,7 @@
 mod archive;
 mod artifact;
 mod command;
+mod names;
 mod pack;
 mod parsers;
 mod registry;
