@@ -47,6 +47,9 @@ pub struct Run {
     pub memory_limit: Option<u64>,
     /// How many processors the container's quota amounts to.
     pub cpus: Option<f64>,
+    /// The container's environment. It is not passed by execve, which limits a variable to 128 KiB and all of them together
+    /// to a quarter of the stack's limit.
+    pub env: BTreeMap<String, String>,
 }
 
 /// Why an app can't run: a sentence for a person, and the exit code that says of what kind it is.
@@ -124,6 +127,7 @@ mod tests {
             files: BTreeMap::new(),
             memory_limit: Some(64 << 20),
             cpus: Some(0.5),
+            env: BTreeMap::from([("LARGE".to_owned(), "x".repeat(200_000))]),
         };
         Plan { outcome: Outcome::Run(Box::new(run)), termination_log: "/dev/termination-log".into() }
     }

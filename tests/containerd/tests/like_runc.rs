@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// What differs on purpose, with the reason: a part of a view, and for whom.
 const DIFFERENCES: [(&str, Who, &str); 8] = [
-    ("environment", Who::App, "the shim sets the allocator's arenas in _RJEM_MALLOC_CONF"),
+    ("environment", Who::App, "an app has its environment in its plan, and the allocator's settings in _RJEM_MALLOC_CONF"),
     ("mounts", Who::App, "an app has no use for sysfs, cgroup and mqueue"),
     ("devices", Who::App, "/dev/mqueue is not mounted"),
     ("directory", Who::App, "an app's working directory is its root: the image's own need not exist"),

@@ -87,11 +87,11 @@ struct Built {
 }
 
 async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built, Failure> {
-    let run = match outcome {
+    let mut run = match outcome {
         Outcome::Run(run) => *run,
         Outcome::Failed(failure) => return Err(failure),
     };
-    let settings = Settings::read(std::env::vars_os(), run.cpus)?;
+    let settings = Settings::read(std::mem::take(&mut run.env), run.cpus)?;
     let unknown = run.app.triggers.iter().find(|trigger| !TRIGGERS.contains(&trigger.trigger_type.as_str()));
     if let Some(trigger) = unknown {
         let (id, kind) = (&trigger.id, &trigger.trigger_type);

@@ -1,6 +1,6 @@
-//! The process's environment, read once.
+//! The container's environment, read once.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -104,10 +104,7 @@ impl HttpLimits {
 
 impl Settings {
     /// Reads the variables; `cpus` is the container's quota of processors, if it has one.
-    pub fn read(env: impl Iterator<Item = (OsString, OsString)>, cpus: Option<f64>) -> Result<Self, Failure> {
-        // Guests see text only; what is none can't be meant for us.
-        let env: Vec<(String, String)> =
-            env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    pub fn read(env: BTreeMap<String, String>, cpus: Option<f64>) -> Result<Self, Failure> {
         let env = Environment(env);
         let workers = env.number("SPIN_WORKERS", 1..=MAX_WORKERS)?.unwrap_or_else(|| workers(cpus));
         Ok(Self {
@@ -134,7 +131,7 @@ impl Settings {
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
             pooling: env.number("SPIN_WASMTIME_POOLING", 0..=1)?.unwrap_or(1) != 0,
             workers,
-            env: env.0,
+            env: env.0.into_iter().collect(),
         })
     }
 }
@@ -154,12 +151,12 @@ fn busy_poll(cpus: Option<f64>, workers: usize) -> Duration {
     }
 }
 
-struct Environment(Vec<(String, String)>);
+struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     /// An empty variable counts as unset: manifests often have one with nothing in it.
     fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Failure> {
-        let text = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
+        let text = self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         let Some(text) = text else { return Ok(None) };
         text.parse().map(Some).map_err(|_| bad(name, format_args!("{text:?}"), expected))
     }
@@ -204,8 +201,12 @@ fn bad(name: &str, value: impl Display, expected: &str) -> Failure {
 mod tests {
     use super::*;
 
+    fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     fn read(env: &[(&str, &str)]) -> Result<Settings, Failure> {
-        Settings::read(env.iter().map(|(name, value)| (name.into(), value.into())), Some(0.5))
+        Settings::read(environment(env), Some(0.5))
     }
 
     #[test]
@@ -270,10 +271,8 @@ mod tests {
 
     #[test]
     fn a_worker_looks_for_requests_unless_its_quota_is_short_or_it_is_told_otherwise() {
-        let busy_poll = |cpus, env: &[(&str, &str)]| {
-            let env = env.iter().map(|(name, value)| (name.into(), value.into()));
-            Settings::read(env, cpus).expect("good values").busy_poll.as_micros()
-        };
+        let busy_poll =
+            |cpus, env: &[(&str, &str)]| Settings::read(environment(env), cpus).expect("good values").busy_poll.as_micros();
         assert_eq!([None, Some(1.0), Some(0.5)].map(|cpus| busy_poll(cpus, &[])), [100, 100, 0]);
         assert_eq!(busy_poll(Some(1.0), &[("SPIN_WORKERS", "2")]), 0);
         assert_eq!([None, Some(0.5)].map(|cpus| busy_poll(cpus, &[("SPIN_HTTP_BUSY_POLL_US", "30")])), [30, 30]);

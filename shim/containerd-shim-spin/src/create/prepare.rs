@@ -97,7 +97,8 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         Source::Artifact { manifest, store } => spin_oci::load_artifact(manifest, std::sync::Arc::new(store.clone())),
     }
     .map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
-    if let Some(list) = variable(spec, RETAIN) {
+    let env = environment(spec);
+    if let Some(list) = env.get(RETAIN).filter(|list| !list.is_empty()) {
         let ids: Vec<&str> = retain::component_ids(list).collect();
         retain::retain_components(&mut app, &ids).map_err(|error| Failure::new(Failure::CONFIGURATION, error))?;
     }
@@ -131,7 +132,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         directories.insert(id.clone(), keep(directory));
     }
     let (memory_limit, cpus) = limits(spec);
-    Ok(Run { app, code, files: directories, memory_limit, cpus })
+    Ok(Run { app, code, files: directories, memory_limit, cpus, env })
 }
 
 /// Enforces the bounds of the node's cache, unless that was done lately.
@@ -198,9 +199,10 @@ fn closed_off(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Failure
     sys::detached_read_only(directory, Path::new("")).map_err(Failure::internal("closing off the directory of files"))
 }
 
-fn variable<'a>(spec: &'a Spec, name: &str) -> Option<&'a str> {
-    let env = spec.process().as_ref()?.env().as_deref()?;
-    env.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=')).filter(|value| !value.is_empty())
+/// The container's environment. Where a variable has several values, the last one counts, as for any other container.
+fn environment(spec: &Spec) -> BTreeMap<String, String> {
+    let variables = spec.process().iter().flat_map(|process| process.env().iter().flatten());
+    variables.filter_map(|variable| variable.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The file that the kubelet reads a container's last words from: it mounts one of its own wherever the pod wants it.

@@ -1,10 +1,9 @@
 //! Runs our own program as the container's process: the app.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -75,18 +74,11 @@ impl Inherited {
             return error;
         }
         let [plan, link] = inherited.map(|fd| CString::new(fd.as_raw_fd().to_string()).unwrap_or_default());
-        let allocator = (allocator::SETTINGS.into(), allocator::settings(self.workers).into());
-        let env = std::env::vars_os().filter(|(name, _)| name != allocator::SETTINGS).chain([allocator]);
-        let env: Vec<CString> = env.filter_map(|(name, value)| c_variable(name, value)).collect();
+        // The container's environment is in the plan; the allocator reads its settings before there is a plan.
+        let allocator = format!("{}={}", allocator::SETTINGS, allocator::settings(self.workers));
+        let env = [CString::new(allocator).unwrap_or_default()];
         sys::exec_fd(self.program.as_fd(), &[c"containerd-shim-spin-v2", app::ARGUMENT, &plan, &link], &env)
     }
-}
-
-fn c_variable(name: OsString, value: OsString) -> Option<CString> {
-    let mut text = name.into_vec();
-    text.push(b'=');
-    text.extend(value.into_vec());
-    CString::new(text).ok()
 }
 
 /// The execution of the app, which closes what is not for the app.
