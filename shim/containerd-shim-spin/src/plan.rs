@@ -50,6 +50,8 @@ pub struct Run {
     /// The container's environment. It is not passed by execve, which limits a variable to 128 KiB and all of them together
     /// to a quarter of the stack's limit.
     pub env: BTreeMap<String, String>,
+    /// Where the pod's volumes are mounted.
+    pub volumes: Vec<PathBuf>,
 }
 
 /// Why an app can't run: a sentence for a person, and the exit code that says of what kind it is.
@@ -128,6 +130,7 @@ mod tests {
             memory_limit: Some(64 << 20),
             cpus: Some(0.5),
             env: BTreeMap::from([("LARGE".to_owned(), "x".repeat(200_000))]),
+            volumes: vec!["/.spin".into()],
         };
         Plan { outcome: Outcome::Run(Box::new(run)), termination_log: "/dev/termination-log".into() }
     }

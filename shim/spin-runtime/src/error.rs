@@ -94,6 +94,20 @@ pub enum RuntimeError {
         /// The label.
         label: String,
     },
+    /// The file of a component's store can't be written.
+    #[error("the key-value store {label:?} of component {component:?} can't be written as user {user}: {path}: {source}")]
+    Store {
+        /// The component's id.
+        component: String,
+        /// The store's label.
+        label: String,
+        /// The user that the app runs as.
+        user: u32,
+        /// The file or the directory.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
     /// The files a component is to see can't be opened.
     #[error("the files of component {component:?} can't be opened at {path}: {source}")]
     Files {
@@ -125,7 +139,7 @@ impl RuntimeError {
             | Self::NoExport { .. }
             | Self::OldExport { .. } => 65,
             Self::Component { source, .. } => source.exit_code(),
-            Self::MissingVariable(..) | Self::RuntimeConfig(_) | Self::UnknownStore { .. } => 66,
+            Self::MissingVariable(..) | Self::RuntimeConfig(_) | Self::UnknownStore { .. } | Self::Store { .. } => 66,
             Self::Files { .. } | Self::Internal(_) => 70,
         }
     }

@@ -1,7 +1,11 @@
-//! What a pod gives its app: its environment.
+//! What a pod gives its app: environment, runtime config, volumes.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use containerd_tests::container;
-use harness::http::{Answer, get};
+use harness::http::{Answer, get, put};
 use harness::shim::{Bundle, program};
 use harness::{Containerd, SpinApp, wait_for};
 
@@ -45,4 +49,77 @@ fn last_value_of_an_environment_variable_counts() {
     });
     let _task = bundle.run(&program());
     assert_eq!(answer(&format!("http://{address}/required")).body, "last");
+}
+
+/// An app of the guest `kv`, which keeps its data in the default store.
+fn kv() -> SpinApp {
+    SpinApp::http("kv", "key_value_stores = [\"default\"]")
+}
+
+/// `ctr`'s flags that mount a directory or a file of the node.
+fn volume(source: &Path, destination: &str, access: &str) -> [String; 2] {
+    let source = source.display();
+    ["--mount".to_owned(), format!("type=bind,src={source},dst={destination},options=rbind:{access}")]
+}
+
+fn flags(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
+}
+
+/// A runtime config that gives the variable `required` a value.
+const CONFIG: &str = "[[variables_provider]]\ntype = \"static\"\nvalues = { required = \"configured\" }\n";
+
+#[test]
+fn state_directory_of_the_image_is_left_alone() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("kept", &kv().file(".spin/of-the-image", b""));
+    task.get("/");
+    assert_eq!(put(&task.url("/fruit"), "apple").map(|answer| answer.status), Ok(204));
+    assert_eq!(task.get("/fruit").body, "apple");
+    let files = fs::read_dir(format!("/proc/{}/root/.spin", task.pid())).expect("the image has it").flatten();
+    assert_eq!(files.map(|file| file.file_name()).collect::<Vec<_>>(), ["of-the-image"]);
+}
+
+#[test]
+fn state_directory_that_cannot_be_written_ends_the_app_with_the_reason() {
+    let (containerd, directory) = (Containerd::v2(), tempfile::tempdir().expect("a directory"));
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("set");
+    let read_only = volume(directory.path(), "/.spin", "ro").to_vec();
+    let (code, said) = containerd.run_to_end("read-only", &kv(), &flags(&read_only));
+    assert!(code == Some(66) && said.contains("/.spin: Read-only file system"), "{code:?}: {said}");
+    let of_root = [&volume(directory.path(), "/.spin", "rw")[..], &["--user".to_owned(), "1000:1000".to_owned()]].concat();
+    let (code, said) = containerd.run_to_end("of-root", &kv(), &flags(&of_root));
+    let reason = "the key-value store \"default\" of component \"main\" can't be written as user 1000: /.spin: Permission denied";
+    assert!(code == Some(66) && said.contains(reason), "{code:?}: {said}");
+}
+
+#[test]
+fn runtime_config_of_the_image_is_not_read_and_the_log_says_so() {
+    let containerd = Containerd::v2();
+    let app = SpinApp::http("hello-p2", "").file("runtime-config.toml", b"no_such_key = 1");
+    let task = containerd.serve("image-config", &app);
+    assert_eq!(task.get("/").status, 200);
+    task.wait_to_say(&["/runtime-config.toml is not read, because it is the image's"]);
+}
+
+#[test]
+fn runtime_config_is_read_from_a_volume_at_its_usual_path_or_where_the_setting_says() {
+    let (containerd, directory) = (Containerd::v2(), tempfile::tempdir().expect("a directory"));
+    fs::write(directory.path().join("mine.toml"), CONFIG).expect("written");
+    containerd.import(&vars().plain("test.local/config:1"));
+    let usual = volume(&directory.path().join("mine.toml"), "/runtime-config.toml", "ro").to_vec();
+    let setting = ["--env".to_owned(), "SPIN_RUNTIME_CONFIG_FILE=/config/mine.toml".to_owned()];
+    let chosen = [&volume(directory.path(), "/config", "ro")[..], &setting].concat();
+    for (id, options) in [("usual", usual), ("chosen", chosen)] {
+        let task = containerd.run(id, "test.local/config:1", &flags(&options));
+        assert_eq!(task.get("/required").body, "configured", "{id}");
+    }
+}
+
+#[test]
+fn runtime_config_setting_that_names_no_file_in_a_volume_ends_the_app() {
+    let containerd = Containerd::v2();
+    let app = SpinApp::http("hello-p2", "").file("config/mine.toml", CONFIG.as_bytes());
+    let (code, said) = containerd.run_to_end("outside", &app, &["--env", "SPIN_RUNTIME_CONFIG_FILE=/config/mine.toml"]);
+    assert!(code == Some(66) && said.contains("is not an absolute path in a volume of the pod"), "{code:?}: {said}");
 }

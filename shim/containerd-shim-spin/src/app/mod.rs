@@ -4,6 +4,7 @@ mod last_words;
 mod logger;
 mod serve;
 mod settings;
+mod volumes;
 
 use std::ffi::{CStr, OsString};
 use std::process::ExitCode;

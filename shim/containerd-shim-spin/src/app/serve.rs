@@ -1,10 +1,9 @@
 //! Building the app, starting its triggers, and ending in good order.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +17,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
+use super::volumes::Volumes;
 use crate::link::{Link, Report};
 use crate::plan::{Descriptors, Failure, Outcome, Run};
 use crate::sys;
 
-/// Where operators mount the runtime's configuration.
-const RUNTIME_CONFIG: &str = "/runtime-config.toml";
-const LONGEST_CONFIG: u64 = 1 << 20;
-/// Where files of the default stores go if there is such a directory; a volume, for nothing else outlives the container.
-const STATE_DIR: &str = "/.spin";
 /// What this build can be triggered by.
 const TRIGGERS: [&str; 2] = ["http", "redis"];
 
@@ -140,12 +135,12 @@ fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Resul
     let code = code.collect::<io::Result<BTreeMap<_, _>>>().map_err(Failure::internal("taking over the code"))?;
     let files = run.files.into_iter().map(|(id, place)| Ok((id, path_for_good(descriptors.take(place)?))));
     let files = files.collect::<io::Result<BTreeMap<_, _>>>().map_err(Failure::internal("taking over the files"))?;
-    let state_dir = Some(PathBuf::from(STATE_DIR)).filter(|dir| dir.is_dir());
+    let volumes = Volumes::new(run.volumes);
     Ok(Inputs {
         code,
         files,
-        state_dir,
-        runtime_config: runtime_config(Path::new(RUNTIME_CONFIG))?,
+        state_dir: volumes.state_dir(),
+        runtime_config: volumes.runtime_config(settings.runtime_config.as_deref())?,
         env: settings.env.clone(),
         h2c_servers: settings.h2c_servers.clone(),
         engine: EngineSettings {
@@ -161,18 +156,6 @@ fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Resul
 /// A directory that is nowhere in the container, by its descriptor, which stays open as long as the process lives.
 fn path_for_good(directory: OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.into_raw_fd()))
-}
-
-fn runtime_config(path: &Path) -> Result<Option<String>, Failure> {
-    let failed = |error| Failure::new(Failure::CONFIGURATION, format!("reading {}: {error}", path.display()));
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut text = String::new();
-    file.take(LONGEST_CONFIG).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
 }
 
 /// The instances that may work at once: what the environment sets, or one for each request that the

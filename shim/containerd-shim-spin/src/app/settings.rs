@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub pooling: bool,
     /// `SPIN_WORKERS`: threads that serve; as many as the container has processors.
     pub workers: usize,
+    /// `SPIN_RUNTIME_CONFIG_FILE`: the runtime config, in a volume; `/runtime-config.toml` where that is one.
+    pub runtime_config: Option<PathBuf>,
     /// All of it, for the app's variables.
     pub env: Vec<(String, String)>,
 }
@@ -131,6 +134,7 @@ impl Settings {
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
             pooling: env.number("SPIN_WASMTIME_POOLING", 0..=1)?.unwrap_or(1) != 0,
             workers,
+            runtime_config: env.value("SPIN_RUNTIME_CONFIG_FILE", "a path")?,
             env: env.0.into_iter().collect(),
         })
     }

@@ -119,7 +119,8 @@ fn in_volume(mount: &Mount, path: &Path) -> Option<std::fs::Metadata> {
     if below.as_os_str().is_empty() { std::fs::metadata(source).ok() } else { Root::open(source).ok()?.find(below) }
 }
 
-fn is_bind(mount: &Mount) -> bool {
+/// Whether a mount shows a directory or a file of the node.
+pub fn is_bind(mount: &Mount) -> bool {
     let options = mount.options().as_deref().unwrap_or_default();
     mount.typ().as_deref() == Some("bind") || options.iter().any(|option| option == "bind" || option == "rbind")
 }

@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Mount, Spec};
 use spin_app::retain;
 use spin_oci::{Files, LoadedApp, Wasm};
 use spin_runtime::cache::{Bounds, Cache, CacheError, FindError, unused};
 
-use super::classify::Command;
+use super::classify::{Command, is_bind};
 use super::content::ContentStore;
 use super::files::Trees;
 use super::notes::Notes;
 use super::snapshot::Snapshot;
-use crate::bundle::{Mount, TaskRequest};
+use crate::bundle::{self, TaskRequest};
 use crate::plan::{Failure, Outcome, Plan, Run};
 use crate::{precompile, sys};
 
@@ -40,7 +40,7 @@ const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
 /// Where the app is.
 pub enum Source {
     /// In the container's root file system, which these mounts make.
-    Root(OwnedFd, Vec<Mount>),
+    Root(OwnedFd, Vec<bundle::Mount>),
     /// In containerd's content store.
     Artifact {
         /// The image's manifest.
@@ -132,7 +132,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         directories.insert(id.clone(), keep(directory));
     }
     let (memory_limit, cpus) = limits(spec);
-    Ok(Run { app, code, files: directories, memory_limit, cpus, env })
+    Ok(Run { app, code, files: directories, memory_limit, cpus, env, volumes: volumes(spec) })
 }
 
 /// Enforces the bounds of the node's cache, unless that was done lately.
@@ -203,6 +203,19 @@ fn closed_off(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Failure
 fn environment(spec: &Spec) -> BTreeMap<String, String> {
     let variables = spec.process().iter().flat_map(|process| process.env().iter().flatten());
     variables.filter_map(|variable| variable.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Where the pod has mounted volumes: directories and files of the node. A volume that CRI made because the image declares it
+/// (`VOLUME`) has the image's files, so it is none of the pod's; its directory is `containers/ID/volumes/VOLUME` below CRI's.
+fn volumes(spec: &Spec) -> Vec<PathBuf> {
+    let is_of_the_image = |mount: &Mount| {
+        let parent = mount.source().as_ref().and_then(|source| source.parent());
+        parent.is_some_and(|parent| {
+            parent.ends_with("volumes") && parent.iter().rev().nth(2).is_some_and(|name| name == "containers")
+        })
+    };
+    let is_volume = |mount: &&Mount| is_bind(mount) && !is_of_the_image(mount);
+    spec.mounts().iter().flatten().filter(is_volume).map(|mount| mount.destination().clone()).collect()
 }
 
 /// The file that the kubelet reads a container's last words from: it mounts one of its own wherever the pod wants it.

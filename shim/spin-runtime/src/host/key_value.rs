@@ -82,6 +82,10 @@ pub(crate) trait Store: Send + Sync {
     async fn increment(&self, key: String, delta: i64) -> Result<i64, Failure>;
     /// Replaces a value if it is still `old`; false: it is not.
     async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, Failure>;
+    /// The file that keeps its data, if it is one.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// All stores of the app. `memory_limit`: the container's, in bytes.
@@ -116,11 +120,22 @@ pub(crate) fn open(
     Ok(stores)
 }
 
-/// Those of them the component may open.
+/// Those of them the component may open. Fails where the file of one can't be written.
 pub(crate) fn of_component(stores: &Stores, component: &LockedComponent) -> Result<Stores, RuntimeError> {
-    let find = |label: String| match stores.get(&label) {
-        Some(store) => Ok((label, store.clone())),
-        None => Err(RuntimeError::UnknownStore { component: component.id.clone(), label }),
+    let find = |label: String| {
+        let Some(store) = stores.get(&label) else {
+            return Err(RuntimeError::UnknownStore { component: component.id.clone(), label });
+        };
+        if let Some(file) = store.file() {
+            sqlite::check_writable(file).map_err(|(path, source)| RuntimeError::Store {
+                component: component.id.clone(),
+                label: label.clone(),
+                user: rustix::process::geteuid().as_raw(),
+                path,
+                source,
+            })?;
+        }
+        Ok((label, store.clone()))
     };
     component.key_value_stores().into_iter().map(find).collect()
 }

@@ -1,11 +1,13 @@
 //! Stores in an SQLite file, or in memory where there is no directory to keep one in.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use tokio::task::spawn_blocking;
 
 use super::{Failure, MAX_BYTES, Store, key_size};
@@ -67,6 +69,17 @@ impl Database {
     }
 }
 
+/// Fails where this process may not write the file, or the directory in which SQLite makes it and its journal. Returns the path
+/// that may not be written, and the reason.
+pub(super) fn check_writable(file: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let may =
+        |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS).map_err(|error| (path.to_owned(), error.into()));
+    // Directories that are missing are made when the store is opened.
+    let directory = file.ancestors().skip(1).find(|directory| directory.exists()).unwrap_or(Path::new("."));
+    may(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    if file.exists() { may(file, Access::READ_OK | Access::WRITE_OK) } else { Ok(()) }
+}
+
 impl SqliteStore {
     /// Runs it where blocking hurts nobody.
     async fn run<T: Send + 'static>(
@@ -107,6 +120,10 @@ fn set(connection: &Connection, store: &str, key: &str, value: &[u8]) -> rusqlit
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn file(&self) -> Option<&Path> {
+        self.database.path.as_deref()
+    }
+
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, Failure> {
         self.run(move |connection, store| get(connection, store, &key)).await
     }
