@@ -54,14 +54,17 @@ pub fn work(link: &Link) {
 fn carry_out(order: Order, fds: Vec<OwnedFd>, own_program: OwnedFd, link: &Link) -> Result<()> {
     link.log().context("the link to the daemon")?;
     env::set_current_dir(&order.bundle).context("entering the bundle")?;
-    stdio::take(&order.streams).context("opening the streams")?;
+    let mut fds = fds.into_iter();
+    let init = if let Work::Exec(_) = order.work { fds.next() } else { None };
+    let logged = fds.next().zip(fds.next()).map(|(stdout, stderr)| [stdout, stderr]);
+    stdio::take(&order.streams, logged).context("opening the streams")?;
     // What a container's processes start with, and what directories get that are made for mounts: the daemon's own would shut `/etc` to any
     // user but root.
     umask(Mode::from_raw_mode(0o022));
     let bundle = env::current_dir().context("the bundle")?;
     let request = TaskRequest::load(&bundle).context("reading the task's request")?.context("no task's request")?;
     isolate(&request)?;
-    match (order.work, fds.into_iter().next()) {
+    match (order.work, init) {
         (Work::Create, _) => create::create(&bundle, &request, own_program, link),
         (Work::Exec(program), Some(init)) => exec::exec(&bundle, &request, program, &init, order.streams.terminal, link),
         (Work::Exec(_), None) => bail!("the container's init process did not come with the order"),

@@ -28,7 +28,8 @@ pub const START: &[u8] = b"\n";
 pub struct Order {
     /// Of the container.
     pub bundle: PathBuf,
-    /// Of the process that is to run.
+    /// Of the process that is to run. Pipes to its logging program, where it has one, are the last descriptors that come with the
+    /// order: standard output and standard error.
     pub streams: Paths,
     /// What to do.
     pub work: Work,
@@ -48,7 +49,7 @@ pub enum Work {
     Hooks(Stage, Option<u32>),
 }
 
-/// A program for a container that runs. A pidfd of the container's init process comes with it.
+/// A program for a container that runs. A pidfd of the container's init process comes with it, as the first descriptor.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Program {
     /// The file that describes its process.

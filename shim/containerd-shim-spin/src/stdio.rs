@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -28,7 +29,7 @@ pub struct Paths {
 #[derive(Debug, Default)]
 pub struct Held {
     stdin: Option<File>,
-    _outputs: Vec<File>,
+    outputs: Vec<File>,
 }
 
 impl Held {
@@ -39,7 +40,12 @@ impl Held {
         }
         let hold = |uri| Stream::of(uri)?.hold();
         let outputs = [hold(&paths.stdout)?, hold(&paths.stderr)?];
-        Ok(Self { stdin: hold(&paths.stdin)?, _outputs: outputs.into_iter().flatten().collect() })
+        Ok(Self { stdin: hold(&paths.stdin)?, outputs: outputs.into_iter().flatten().collect() })
+    }
+
+    /// Holds these pipes to a logging program too.
+    pub fn hold(&mut self, outputs: impl IntoIterator<Item = OwnedFd>) {
+        self.outputs.extend(outputs.into_iter().map(File::from));
     }
 
     /// Ends the process's input once containerd's end is closed too.
@@ -48,10 +54,15 @@ impl Held {
     }
 }
 
-/// Makes them this process's own; /dev/null for what is empty, and for a process that gets a terminal.
-pub fn take(paths: &Paths) -> io::Result<()> {
+/// Makes them this process's own; /dev/null for what is empty, and for a process that gets a terminal. `logged`: standard output and
+/// standard error as pipes to a logging program, where there is one.
+pub fn take(paths: &Paths, logged: Option<[OwnedFd; 2]>) -> io::Result<()> {
     let [stdin, stdout, stderr] = [&paths.stdin, &paths.stdout, &paths.stderr].map(|uri| if paths.terminal { "" } else { uri });
     dup2_stdin(Stream::of(stdin)?.open(OpenOptions::new().read(true))?)?;
+    if let Some([out, err]) = logged {
+        dup2_stdout(out)?;
+        return Ok(dup2_stderr(err)?);
+    }
     dup2_stdout(Stream::of(stdout)?.open(OpenOptions::new().append(true))?)?;
     Ok(dup2_stderr(Stream::of(stderr)?.open(OpenOptions::new().append(true))?)?)
 }
@@ -61,6 +72,8 @@ enum Stream<'a> {
     None,
     Fifo(&'a str),
     File(&'a str),
+    /// A logging program, which is started elsewhere.
+    Program,
 }
 
 impl<'a> Stream<'a> {
@@ -69,8 +82,9 @@ impl<'a> Stream<'a> {
             None => uri,
             Some(("fifo", path)) => path,
             Some(("file", path)) => return Ok(Self::File(path)),
+            Some(("binary" | "binary-v2", _)) => return Ok(Self::Program),
             Some((scheme, _)) => {
-                let reason = format!("logging by {scheme}:// is not supported, only fifos and files");
+                let reason = format!("logging by {scheme}:// is not supported, only fifos, files and programs (binary://)");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
             }
         };
@@ -88,6 +102,10 @@ impl<'a> Stream<'a> {
     fn open(&self, how: &mut OpenOptions) -> io::Result<File> {
         match self {
             Self::None => how.open("/dev/null"),
+            // The program that the standard output names reads both outputs.
+            Self::Program => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "only the standard output can name a logging program"))
+            }
             Self::Fifo(path) => how.open(path),
             // Made only where it is written to: the system refuses to make what is to be read.
             Self::File(path) => how.open(path).or_else(|_| how.create(true).mode(0o640).open(path)),
@@ -139,7 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let uri = format!("file://{}", path.display());
-        assert!(Held::open(&Paths { stdout: uri.clone(), ..Paths::default() }).expect("nothing to hold")._outputs.is_empty());
+        assert!(Held::open(&Paths { stdout: uri.clone(), ..Paths::default() }).expect("nothing to hold").outputs.is_empty());
         for line in ["one,", "two"] {
             output(&uri).write_all(line.as_bytes()).expect("written");
         }
@@ -147,9 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn a_logging_program_is_refused_by_name() {
-        let paths = Paths { stdout: "binary:///bin/logger".into(), ..Paths::default() };
+    fn an_unknown_kind_of_log_is_refused_by_name() {
+        let paths = Paths { stdout: "syslog:///dev/log".into(), ..Paths::default() };
         let error = Held::open(&paths).expect_err("refused");
-        assert!(error.to_string().contains("binary://"), "{error}");
+        assert!(error.to_string().contains("syslog://"), "{error}");
+    }
+
+    #[test]
+    fn a_logging_program_for_standard_error_alone_is_refused() {
+        let opened = Stream::of("binary:///bin/logger").and_then(|stream| stream.open(OpenOptions::new().append(true)));
+        assert_eq!(opened.expect_err("refused").kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -6,8 +6,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::parent_id;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::cmsg_space;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -304,6 +305,30 @@ pub fn ignore_ends_of_children() {
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
     }
+}
+
+/// Has a program begin with these descriptors as its numbers 3, 4 and so on; they are closed with the command.
+pub fn pass_from_3<const COUNT: usize>(command: &mut Command, fds: [OwnedFd; COUNT]) {
+    /// Above all numbers that the program gets.
+    const FREE: RawFd = 16;
+    let pass = move || {
+        // First out of the way, because one may have the number that another is to get.
+        let mut moved = [-1; COUNT];
+        for (fd, moved) in fds.iter().zip(&mut moved) {
+            // SAFETY: no pointer is passed.
+            *moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FREE) };
+        }
+        for (number, fd) in (3..).zip(moved) {
+            // SAFETY: no pointer is passed.
+            if unsafe { libc::dup2(fd, number) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the function calls nothing but fcntl and dup2, which may be called in the child of a process with threads; what it
+    // replaces there are copies of this process's descriptors.
+    unsafe { command.pre_exec(pass) };
 }
 
 /// Gives the next program in this process the signals as a fresh process has them: Rust's own start ignores SIGPIPE, and that would

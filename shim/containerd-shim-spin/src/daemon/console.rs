@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use super::logger::Outputs;
 use crate::sys;
 
 /// What a program wrote last before it ended has this long to reach containerd.
@@ -45,12 +46,17 @@ impl Expected {
         Ok(Self { listener, path })
     }
 
-    /// Takes the terminal over and begins to copy. Called once the helper has reported success, so that the terminal is there.
-    pub fn take(self, stdin: &str, stdout: &str) -> io::Result<Console> {
+    /// Takes the terminal over and begins to copy; the output into the pipe to a logging program, where there is one. Called once the
+    /// helper has reported success, so that the terminal is there.
+    pub fn take(self, stdin: &str, stdout: &str, logged: Option<&Outputs>) -> io::Result<Console> {
         let (stream, _) = self.listener.accept()?;
         stream.set_nonblocking(false)?;
         let master = sys::receive_fd(stream.as_fd())?;
-        let (source, sink) = (open(stdin)?, open(stdout)?);
+        let sink = match logged {
+            Some([output, _]) => Some(File::from(output.try_clone()?)),
+            None => open(stdout)?,
+        };
+        let source = open(stdin)?;
         Ok(Console {
             input: tokio::spawn(copy(source, Some(File::from(master.try_clone()?)))),
             output: tokio::spawn(copy(Some(File::from(master.try_clone()?)), sink)),

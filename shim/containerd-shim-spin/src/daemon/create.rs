@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
 
-use super::console::{Console, Expected};
+use super::console::Expected;
 use super::error::TaskError;
 use super::helper::{Helper, Line};
+use super::logger::{self, Logger};
 use super::options::RuntimeOptions;
-use super::process::Process;
+use super::process::{Process, Streams};
 use super::reaper;
 use super::task::{Slot, Task, Tasks};
 use crate::bundle::{self, Mount, TaskRequest};
@@ -32,7 +33,7 @@ struct Made {
     cgroup: Cgroup,
     hooks: LaterHooks,
     line: Line,
-    streams: (Held, Option<Console>),
+    streams: Streams,
 }
 
 impl Tasks {
@@ -66,20 +67,24 @@ impl Tasks {
         self.task_request(request)?.save(bundle).map_err(TaskError::io("writing to the bundle"))?;
         fs::create_dir_all(bundle::state_dir(bundle)).map_err(TaskError::io("writing to the bundle"))?;
         let streams = paths_of(request);
-        let held = Held::open(&streams).map_err(TaskError::io("opening the container's streams"))?;
+        let mut held = Held::open(&streams).map_err(TaskError::io("opening the container's streams"))?;
+        let logged = Logger::start(&streams.stdout, &request.id, &self.namespace, &self.reaper).await?;
+        let (logger, outputs) = logged.unzip();
         let console = request.terminal.then(|| Expected::at(bundle::console_socket(bundle, ""))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
         let order = Order { bundle: bundle.to_owned(), streams, work: Work::Create };
-        let helper = self.helper(&order, &[]).await.map_err(TaskError::io("starting the helper"))?;
+        let fds = logger::borrowed(outputs.as_ref());
+        let helper = self.helper(&order, &fds).await.map_err(TaskError::io("starting the helper"))?;
         let Helper { pid: helper, handle, mut line } = helper;
         self.slots().insert(request.id.clone(), Slot::Creating(Some(handle)));
         let mut ended = self.reaper.exit_of(helper);
         match line.next_of(&mut ended).await {
             Some(Report::Created { pid, workload, cgroup, hooks }) => {
                 let handle = self.reaper.handle_of(pid).map_err(TaskError::io("the container's process"))?;
-                let console = console.map(|console| console.take(&request.stdin, &request.stdout)).transpose();
-                let console = console.map_err(TaskError::io("taking over the terminal"))?;
-                Ok(Made { pid, handle, workload, cgroup, hooks, line, streams: (held, console) })
+                let take = |console: Expected| console.take(&request.stdin, &request.stdout, outputs.as_ref());
+                let console = console.map(take).transpose().map_err(TaskError::io("taking over the terminal"))?;
+                held.hold(outputs.into_iter().flatten());
+                Ok(Made { pid, handle, workload, cgroup, hooks, line, streams: Streams { held, console, logger } })
             }
             report => {
                 // What it made is removed next: nothing may be added then.

@@ -10,10 +10,11 @@ use containerd_shim_protos::api::ExecProcessRequest;
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted, TaskExit};
 use rustix::process::Signal;
 
-use super::console::{Console, Expected};
+use super::console::Expected;
 use super::error::TaskError;
 use super::helper::Helper;
-use super::process::Process;
+use super::logger::{self, Logger};
+use super::process::{Process, Streams};
 use super::reaper::{self, Exit};
 use super::task::{Task, Tasks};
 use super::timestamp;
@@ -23,7 +24,7 @@ use crate::stdio::{Held, Paths};
 use crate::sys;
 
 /// A program that runs: its process by number and by pidfd, and what is held for it.
-type Running = (u32, Option<OwnedFd>, (Held, Option<Console>));
+type Running = (u32, Option<OwnedFd>, Streams);
 
 impl Tasks {
     /// Notes a program to be run; nothing happens before its start.
@@ -74,14 +75,17 @@ impl Tasks {
 
     async fn run_exec(&self, task: &Task, exec_id: &str, process: &Process) -> Result<Running, TaskError> {
         let streams = process.paths.clone();
-        let held = Held::open(&streams).map_err(TaskError::io("opening the program's streams"))?;
+        let mut held = Held::open(&streams).map_err(TaskError::io("opening the program's streams"))?;
+        let logged = Logger::start(&streams.stdout, exec_id, &self.namespace, &self.reaper).await?;
+        let (logger, outputs) = logged.unzip();
         let console = streams.terminal.then(|| Expected::at(bundle::console_socket(&task.bundle, exec_id))).transpose();
         let console = console.map_err(TaskError::io("preparing the terminal"))?;
         let (init, cgroup) = (task.init.pid(), task.cgroup.clone());
         let program = Program { file: process_file(task, exec_id)?, init, cgroup };
         let order = Order { bundle: task.bundle.clone(), streams, work: Work::Exec(program) };
         let Some(init) = task.init.handle() else { return Err(TaskError::Finished(task.id.clone())) };
-        let helper = self.helper(&order, &[init]).await.map_err(TaskError::io("starting the helper"))?;
+        let fds = [vec![init], logger::borrowed(outputs.as_ref())].concat();
+        let helper = self.helper(&order, &fds).await.map_err(TaskError::io("starting the helper"))?;
         let Helper { pid: helper, mut line, .. } = helper;
         let mut ended = self.reaper.exit_of(helper);
         let report = line.next_of(&mut ended).await;
@@ -89,9 +93,11 @@ impl Tasks {
         match report {
             Some(Report::Executed { pid }) => {
                 let handle = self.reaper.handle_of(pid).map_err(TaskError::io("the program's process"))?;
-                let console = console.map(|console| console.take(&process.paths.stdin, &process.paths.stdout)).transpose();
+                let (stdin, stdout) = (&process.paths.stdin, &process.paths.stdout);
+                let console = console.map(|console| console.take(stdin, stdout, outputs.as_ref())).transpose();
+                held.hold(outputs.into_iter().flatten());
                 match console {
-                    Ok(console) => Ok((pid, handle, (held, console))),
+                    Ok(console) => Ok((pid, handle, Streams { held, console, logger })),
                     Err(error) => {
                         // Without its terminal it must not go on where nobody knows it.
                         let kill = |handle: OwnedFd| sys::signal(handle.as_fd(), Signal::KILL.as_raw().cast_unsigned());
@@ -117,7 +123,7 @@ impl Tasks {
     }
 
     /// Forgets a program that has ended, or never ran.
-    pub fn delete_exec(&self, id: &str, exec_id: &str) -> Result<(u32, Exit), TaskError> {
+    pub async fn delete_exec(&self, id: &str, exec_id: &str) -> Result<(u32, Exit), TaskError> {
         let task = self.get(id)?;
         let process = task.exec(exec_id)?;
         let exit = match (process.exit(), process.was_started()) {
@@ -126,6 +132,7 @@ impl Tasks {
             (None, false) => Exit { status: 0, at: SystemTime::now() },
             (None, true) => return Err(TaskError::State { id: exec_id.to_owned(), why: "still running" }),
         };
+        process.logged().await;
         task.execs().remove(exec_id);
         let _gone_already = fs::remove_file(process_file(&task, exec_id)?);
         Ok((process.pid(), exit))

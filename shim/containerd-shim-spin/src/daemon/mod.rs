@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod exec;
 mod helper;
+mod logger;
 mod oom;
 mod options;
 mod process;
@@ -68,7 +69,7 @@ impl Daemon {
     /// Serves until containerd says that nothing is left to serve. The process's directory is the pod's first bundle.
     pub fn run(self) -> Result<()> {
         // First of all: the helper would have the streams too, and who called `start` waits until nobody has them.
-        stdio::take(&Paths::default())?;
+        stdio::take(&Paths::default(), None)?;
         // Who started us will create a container.
         let first = match helper::first() {
             Ok(Part::Daemon(first)) => Ok(first),

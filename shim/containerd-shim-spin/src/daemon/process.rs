@@ -10,9 +10,21 @@ use tokio::sync::watch;
 
 use super::console::Console;
 use super::error::TaskError;
+use super::logger::Logger;
 use super::reaper::Exit;
 use crate::stdio::{Held, Paths};
 use crate::sys;
+
+/// What is there for the streams of a process.
+#[derive(Debug)]
+pub struct Streams {
+    /// What is held open.
+    pub held: Held,
+    /// Its terminal.
+    pub console: Option<Console>,
+    /// The program that reads its output.
+    pub logger: Option<Logger>,
+}
 
 /// One process.
 #[derive(Debug)]
@@ -26,13 +38,14 @@ pub struct Process {
     pub paths: Paths,
     held: Mutex<Option<Held>>,
     console: Mutex<Option<Console>>,
+    logger: Mutex<Option<Logger>>,
     started: AtomicBool,
     exit: watch::Sender<Option<Exit>>,
 }
 
 impl Process {
     /// A process that exists and waits for its start.
-    pub fn created(pid: u32, handle: Option<OwnedFd>, paths: Paths, streams: (Held, Option<Console>)) -> Self {
+    pub fn created(pid: u32, handle: Option<OwnedFd>, paths: Paths, streams: Streams) -> Self {
         let process = Self::to_be(paths);
         process.runs(pid, handle, streams);
         process
@@ -41,15 +54,17 @@ impl Process {
     /// A process that will exist once it is started.
     pub fn to_be(paths: Paths) -> Self {
         let (pid, handle, started) = (AtomicU32::new(0), OnceLock::new(), AtomicBool::new(false));
-        Self { pid, handle, paths, held: Mutex::new(None), console: Mutex::new(None), started, exit: watch::Sender::new(None) }
+        let (held, console, logger) = (Mutex::new(None), Mutex::new(None), Mutex::new(None));
+        Self { pid, handle, paths, held, console, logger, started, exit: watch::Sender::new(None) }
     }
 
     /// Notes that it exists, and what is held for it.
-    pub fn runs(&self, pid: u32, handle: Option<OwnedFd>, (held, console): (Held, Option<Console>)) {
+    pub fn runs(&self, pid: u32, handle: Option<OwnedFd>, streams: Streams) {
         self.pid.store(pid, Ordering::Relaxed);
         let _first_and_only = self.handle.set(handle);
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
-        *self.console.lock().unwrap_or_else(PoisonError::into_inner) = console;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(streams.held);
+        *self.console.lock().unwrap_or_else(PoisonError::into_inner) = streams.console;
+        *self.logger.lock().unwrap_or_else(PoisonError::into_inner) = streams.logger;
     }
 
     /// Tells its terminal the size of the user's window.
@@ -104,6 +119,14 @@ impl Process {
         }
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.exit.send_replace(Some(exit));
+    }
+
+    /// Waits until its logging program has ended, which it does some time after the process.
+    pub async fn logged(&self) {
+        let logger = self.logger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(logger) = logger {
+            logger.finish().await;
+        }
     }
 
     /// Lets its standard input end.

@@ -97,7 +97,7 @@ impl shim_async::Task for Service {
         let tasks = self.tasks.clone();
         let (pid, exit) = match request.exec_id.is_empty() {
             true => finish(async move { tasks.delete(&request.id).await }).await?,
-            false => tasks.delete_exec(&request.id, &request.exec_id)?,
+            false => finish(async move { tasks.delete_exec(&request.id, &request.exec_id).await }).await?,
         };
         Ok(DeleteResponse { pid, exit_status: exit.status, exited_at: Some(timestamp(exit.at)).into(), ..Default::default() })
     }

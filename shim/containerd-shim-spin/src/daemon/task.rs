@@ -242,6 +242,7 @@ impl Tasks {
         }
         let exit = task.init.wait().await;
         remove(&task).await?;
+        task.init.logged().await;
         if task.hooks.post_stop
             && let Err(error) = self.run_hooks(&task.bundle, Stage::PostStop, None).await
         {
