@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use containerd_tests::{container, copies, hello, pause, with_cgroups};
+use harness::cgroup::Cgroup;
+use harness::cri::{CgroupDriver, PodCgroup};
 use harness::http::get;
-use harness::process::signal;
-use harness::shim::{Bundle, program};
+use harness::process::{command_line, signal};
+use harness::shim::{Bundle, Options, program};
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, wait_for};
 use serde_json::{Value, json};
@@ -52,6 +54,22 @@ fn a_container_is_made_while_its_app_is_prepared_and_nothing_is_left_of_it_where
     assert_eq!(members(&containerd, "given-up"), Vec::<String>::new());
     assert!(containerd.cgroups().all(|dir| !dir.join("given-up").exists()));
     wait_for("the daemon alone", 10, || holds(copies("given-up").len() == 1));
+}
+
+#[test]
+fn daemon_is_in_the_cgroup_that_the_options_name() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "cgroup-option");
+    let cgroup = PodCgroup::new(CgroupDriver::Cgroupfs, &containerd.name(), "daemons", None);
+    let bundle = Bundle::new(&containerd, "cgroup-option");
+    let task = bundle.start_with(&program(), &Options { shim_cgroup: cgroup.parent().to_owned(), ..Options::default() });
+    task.create();
+    // Its first helper is a copy of it, which ends.
+    wait_for("the daemon alone", 10, || holds(copies("cgroup-option").len() == 1));
+    let daemon = copies("cgroup-option")[0];
+    assert_eq!(Cgroup::of(daemon).path(), cgroup.parent());
+    drop(task);
+    wait_for("the daemon's end", 10, || holds(command_line(daemon).is_empty()));
 }
 
 /// The cgroup that `ctr` gives a container, in the hierarchy that freezes; made, and who enters it stops.

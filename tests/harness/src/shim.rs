@@ -11,8 +11,9 @@ use containerd_shim_protos::api::{
     CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, Mount, PauseRequest, ResumeRequest, ShutdownRequest,
     StartRequest, StateRequest, Status, WaitRequest,
 };
-use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
+use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult, Extension};
 use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
+pub use containerd_shim_protos::shim::oci::Options;
 use containerd_shim_protos::shim_sync::{Client, TaskClient};
 use containerd_shim_protos::ttrpc::context;
 use libc::{c_char, c_int, posix_spawn_file_actions_addchdir_np, posix_spawn_file_actions_t};
@@ -90,8 +91,16 @@ impl<'a> Bundle<'a> {
 
     /// Runs the program's `start`, and connects to where it says.
     pub fn start(&self, program: &Path) -> Shim<'_> {
+        self.start_with(program, &Options::default())
+    }
+
+    /// The same with options of the runtime.
+    pub fn start_with(&self, program: &Path, options: &Options) -> Shim<'_> {
         let socket = |end: &str| format!("{}{end}", self.containerd.dir().join("sock").display());
+        let value = options.write_to_bytes().expect("the message can be encoded");
+        let options = Any { type_url: "containerd.runc.v1.Options".to_owned(), value, ..Any::default() };
         let params = BootstrapParams {
+            extensions: vec![Extension { value: Some(options).into(), ..Extension::default() }],
             instance_id: self.id.clone(),
             namespace: self.containerd.namespace().to_owned(),
             containerd_grpc_address: socket(""),

@@ -45,6 +45,12 @@ impl Cgroup {
         }
     }
 
+    /// The same, without the hierarchies in which it is not there; fails where it is in none.
+    pub fn existing(mut self) -> io::Result<Self> {
+        self.dirs.retain(|_, dir| dir.is_dir());
+        if self.dirs.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(self) }
+    }
+
     /// Moves this process, which must have one thread, into it.
     pub fn enter(&self) -> io::Result<()> {
         // Before Linux 5.7 version 2 has no way without the wait.

@@ -35,6 +35,8 @@ use rustix::process::{Pid, set_child_subreaper, setpgid};
 use rustix::stdio::dup2_stderr;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use options::RuntimeOptions;
+
 use helper::{Part, Started};
 use service::Service;
 use task::Tasks;

@@ -20,6 +20,9 @@ pub struct RuntimeOptions {
     /// Whether systemd makes the cgroups, whose paths are in its notation then.
     #[serde(rename = "SystemdCgroup")]
     pub systemd_cgroup: bool,
+    /// The cgroup of the daemon itself, which is there; empty: that of containerd.
+    #[serde(rename = "ShimCgroup")]
+    pub shim_cgroup: String,
 }
 
 /// Why options can't be used.
@@ -48,16 +51,28 @@ impl RuntimeOptions {
     /// Reads what a task is created with.
     pub fn read(options: Option<&Any>) -> Result<Self, OptionsError> {
         let Some(options) = options.filter(|options| !options.type_url.is_empty()) else { return Ok(Self::default()) };
-        // Types may be written as URLs.
-        match options.type_url.rsplit('/').next().unwrap_or_default() {
-            "runtimeoptions.v1.Options" => Generic::parse(&options.value)?.table(),
-            "containerd.runc.v1.Options" => {
-                let systemd_cgroup = oci::Options::parse_from_bytes(&options.value)?.systemd_cgroup;
-                Ok(Self { systemd_cgroup })
+        match type_of(options) {
+            GENERIC => Generic::parse(&options.value)?.table(),
+            RUNC => {
+                let oci::Options { systemd_cgroup, shim_cgroup, .. } = oci::Options::parse_from_bytes(&options.value)?;
+                Ok(Self { systemd_cgroup, shim_cgroup })
             }
             other => Err(OptionsError::Unknown(other.to_owned())),
         }
     }
+
+    /// Whether a message has options of a runtime.
+    pub fn are_in(message: &Any) -> bool {
+        [GENERIC, RUNC].contains(&type_of(message))
+    }
+}
+
+const GENERIC: &str = "runtimeoptions.v1.Options";
+const RUNC: &str = "containerd.runc.v1.Options";
+
+/// Types may be written as URLs.
+fn type_of(message: &Any) -> &str {
+    message.type_url.rsplit('/').next().unwrap_or_default()
 }
 
 /// `runtimeoptions.v1.Options`, of which the protocol's library has no type.
@@ -132,6 +147,17 @@ mod tests {
         let options = oci::Options { systemd_cgroup: true, ..oci::Options::default() };
         assert!(systemd(&any("containerd.runc.v1.Options", options.write_to_bytes().expect("encodes"))));
         assert_eq!(RuntimeOptions::read(None).expect("none"), RuntimeOptions::default());
+    }
+
+    #[test]
+    fn the_daemons_cgroup_is_read_from_either_message() {
+        let runc = oci::Options { shim_cgroup: "/shims".to_owned(), ..oci::Options::default() };
+        let runc = any("containerd.runc.v1.Options", runc.write_to_bytes().expect("encodes"));
+        for options in [runc, generic("", "ShimCgroup = \"/shims\"")] {
+            assert!(RuntimeOptions::are_in(&options));
+            assert_eq!(RuntimeOptions::read(Some(&options)).expect("good options").shim_cgroup, "/shims");
+        }
+        assert!(!RuntimeOptions::are_in(&any("containerd.io/nri.v1.PluginConfig", vec![])));
     }
 
     #[test]

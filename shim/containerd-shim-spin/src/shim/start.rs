@@ -16,11 +16,13 @@ use containerd_shim::Flags;
 use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult, LogLevel};
 use containerd_shim_protos::TASK_API_VERSION;
 use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Deserialize;
 
-use crate::daemon::Daemon;
+use crate::cgroup::Cgroup;
+use crate::daemon::{Daemon, RuntimeOptions};
 use crate::sys::{self, Fork};
 
 /// Containers with the same value here belong to one pod.
@@ -50,6 +52,8 @@ struct Start {
     ttrpc: String,
     socket_dir: Option<String>,
     debug: bool,
+    /// The daemon's cgroup; empty: this process's.
+    shim_cgroup: String,
 }
 
 /// What this process goes on as.
@@ -70,12 +74,12 @@ pub fn start(flags: Flags, input: &[u8]) -> Result<Part> {
     let path = socket_path(&root, &start.grpc, &flags.namespace, &group);
     if let Some(listener) = claim(Path::new(&path))? {
         protect();
-        match sys::fork() {
+        match enter_cgroup(&start.shim_cgroup).and_then(|()| sys::fork().context("starting the daemon")) {
             Ok(Fork::Parent(_)) => {}
             Ok(Fork::Child) => return Ok(Part::Daemon(start.daemon(flags, path.into(), listener))),
             Err(error) => {
                 drop(fs::remove_file(path));
-                return Err(error).context("starting the daemon");
+                return Err(error);
             }
         }
     }
@@ -90,8 +94,15 @@ impl Start {
         let params = BootstrapParams::parse_from_bytes(input).ok();
         // Older ones send their runtime's options, which can be taken for such a message: only a real one names us.
         let params = params.filter(|params| params.instance_id == flags.id && params.namespace == flags.namespace);
+        let options = match &params {
+            Some(params) => params.extensions.iter().filter_map(|extension| extension.value.clone().into_option()).collect(),
+            None => Any::parse_from_bytes(input).map_or_else(|_no_message| Vec::new(), |options| vec![options]),
+        };
+        let options = RuntimeOptions::read(options.iter().find(|options| RuntimeOptions::are_in(options)))?;
+        let shim_cgroup = options.shim_cgroup;
         let start = match params {
             Some(params) => Self {
+                shim_cgroup,
                 dialect: Dialect::Bootstrap,
                 grpc: params.containerd_grpc_address,
                 ttrpc: params.containerd_ttrpc_address,
@@ -99,6 +110,7 @@ impl Start {
                 debug: flags.debug || params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG as i32,
             },
             None => Self {
+                shim_cgroup,
                 dialect: env(MAX_SHIM_VERSION).map_or(Dialect::Plain, |newest| Dialect::Json(api_version(&newest))),
                 grpc: flags.address.clone(),
                 ttrpc: env("TTRPC_ADDRESS").unwrap_or_default(),
@@ -183,6 +195,15 @@ fn claim(path: &Path) -> Result<Option<UnixListener>> {
     bail!("{} can neither be bound nor connected to", path.display())
 }
 
+/// Moves this process, and so the daemon, into the cgroup that the runtime's options name.
+fn enter_cgroup(path: &str) -> Result<()> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    let entered = Cgroup::of_path(path, false).and_then(Cgroup::existing).and_then(|cgroup| cgroup.enter());
+    entered.with_context(|| format!("entering the cgroup {path:?} of the option ShimCgroup"))
+}
+
 /// Makes the daemon, which inherits it, a little likelier to be killed for want of memory than containerd, as other shims do.
 fn protect() {
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", parent_id())).ok();
@@ -194,7 +215,6 @@ fn protect() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use containerd_shim_protos::protobuf::well_known_types::any::Any;
 
     fn flags() -> Flags {
         Flags { id: "c1".into(), namespace: "k8s.io".into(), address: "/run/c.sock".into(), ..Default::default() }
