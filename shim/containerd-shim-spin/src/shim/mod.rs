@@ -1,6 +1,7 @@
 //! What containerd calls: `-info`, `start`, `delete`.
 
 mod delete;
+mod features;
 mod info;
 mod start;
 

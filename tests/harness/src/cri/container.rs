@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStats, ContainerStatsRequest, ContainerStatus,
-    ContainerStatusRequest, ContainerStatusResponse, CreateContainerRequest, ExecSyncRequest, ImageSpec, KeyValue,
-    LinuxContainerConfig, LinuxContainerResources, LinuxContainerSecurityContext, RemoveContainerRequest, SecurityProfile,
-    StartContainerRequest, StopContainerRequest, UpdateContainerResourcesRequest,
+    ContainerStatusRequest, ContainerStatusResponse, CreateContainerRequest, ExecSyncRequest, ImageSpec, LinuxContainerConfig,
+    LinuxContainerResources, LinuxContainerSecurityContext, RemoveContainerRequest, SecurityProfile, StartContainerRequest,
+    StopContainerRequest, UpdateContainerResourcesRequest,
 };
 
-use super::pod::{namespaces, pid_in};
+use super::pod::pid_in;
 use super::{Client, Pod};
 use crate::cgroup::Cgroup;
 use crate::http::{Answer, get};
@@ -42,23 +42,22 @@ impl<'a> Container<'a> {
         name: &str,
         image: &str,
         command: &[&str],
-        envs: Vec<KeyValue>,
-        resources: LinuxContainerResources,
+        edit: impl FnOnce(&mut ContainerConfig),
     ) -> Self {
         let security = LinuxContainerSecurityContext {
-            namespace_options: Some(namespaces()),
+            namespace_options: Some(pod.namespaces()),
             seccomp: Some(SecurityProfile::default()),
             ..Default::default()
         };
-        let config = ContainerConfig {
+        let mut config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: 0 }),
             image: Some(ImageSpec { image: image.to_owned(), ..Default::default() }),
             command: command.iter().map(|&word| word.to_owned()).collect(),
-            envs,
             log_path: format!("{name}.log"),
-            linux: Some(LinuxContainerConfig { resources: Some(resources), security_context: Some(security) }),
+            linux: Some(LinuxContainerConfig { security_context: Some(security), ..Default::default() }),
             ..Default::default()
         };
+        edit(&mut config);
         let request = CreateContainerRequest {
             pod_sandbox_id: pod.id().to_owned(),
             config: Some(config),

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use k8s_cri::v1::{RuntimeHandlerFeatures, StatusRequest};
+
 use super::{CgroupDriver, Client, Pod};
 use crate::containerd::pause_program;
 use crate::process::has_sys_resource;
@@ -120,6 +122,14 @@ impl Node {
     /// The runtime handler of its pods.
     pub fn handler(&self) -> Handler {
         self.handler
+    }
+
+    /// What containerd offers to the kubelet for that handler.
+    pub fn features(&self) -> RuntimeHandlerFeatures {
+        let response = self.client.call(async |mut cri| cri.status(StatusRequest::default()).await);
+        let handlers = response.unwrap_or_else(|status| panic!("Status: {status}")).runtime_handlers;
+        let handler = handlers.into_iter().find(|handler| handler.name == self.handler.name());
+        handler.and_then(|handler| handler.features).unwrap_or_default()
     }
 
     /// Who makes its cgroups.

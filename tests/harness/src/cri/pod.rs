@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use k8s_cri::v1::{
-    KeyValue, LinuxContainerResources, LinuxPodSandboxConfig, LinuxPodSandboxStats, LinuxSandboxSecurityContext, NamespaceMode,
-    NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatsRequest, PodSandboxStatusRequest,
+    ContainerConfig, KeyValue, LinuxContainerResources, LinuxPodSandboxConfig, LinuxPodSandboxStats, LinuxSandboxSecurityContext,
+    NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatsRequest, PodSandboxStatusRequest,
     RemovePodSandboxRequest, RunPodSandboxRequest, SecurityProfile, StopPodSandboxRequest,
 };
 use serde_json::Value;
@@ -61,25 +61,40 @@ impl<'a> Pod<'a> {
 
     /// The container that the pod is for: a Spin app, or the same page served by busybox where the handler is runc.
     pub fn app(&self, resources: LinuxContainerResources) -> Container<'_> {
+        self.app_with(limited_to(resources))
+    }
+
+    /// The same with another configuration.
+    pub fn app_with(&self, edit: impl FnOnce(&mut ContainerConfig)) -> Container<'_> {
         let address = format!("127.0.0.1:{}", free_port());
         let listen = KeyValue { key: "SPIN_HTTP_LISTEN_ADDR".to_owned(), value: address.clone() };
         let container = match self.node().handler() {
-            Handler::Spin => Container::create(self, "app", APP, &["/"], vec![listen], resources),
-            Handler::Runc => {
-                Container::create(self, "app", BUSYBOX, &["/busybox", "httpd", "-f", "-p", &address], vec![], resources)
-            }
+            Handler::Spin => Container::create(self, "app", APP, &["/"], |config| {
+                config.envs.push(listen);
+                edit(config);
+            }),
+            Handler::Runc => Container::create(self, "app", BUSYBOX, &["/busybox", "httpd", "-f", "-p", &address], edit),
         };
         container.started().at(address)
     }
 
     /// A container that does nothing until it is killed.
     pub fn sidecar(&self, resources: LinuxContainerResources) -> Container<'_> {
-        self.program("sidecar", &["sleep", "1000000"], resources)
+        self.sidecar_with(limited_to(resources))
+    }
+
+    /// The same with another configuration.
+    pub fn sidecar_with(&self, edit: impl FnOnce(&mut ContainerConfig)) -> Container<'_> {
+        self.busybox("sidecar", &["sleep", "1000000"], edit)
     }
 
     /// A container that runs a program of busybox.
     pub fn program(&self, name: &str, command: &[&str], resources: LinuxContainerResources) -> Container<'_> {
-        Container::create(self, name, BUSYBOX, &[&["/busybox"], command].concat(), Vec::new(), resources).started()
+        self.busybox(name, command, limited_to(resources))
+    }
+
+    fn busybox(&self, name: &str, command: &[&str], edit: impl FnOnce(&mut ContainerConfig)) -> Container<'_> {
+        Container::create(self, name, BUSYBOX, &[&["/busybox"], command].concat(), edit).started()
     }
 
     /// Removes it, but not its cgroup yet.
@@ -118,6 +133,12 @@ impl<'a> Pod<'a> {
         stats.and_then(|stats| stats.linux).expect("a pod on Linux has statistics of Linux")
     }
 
+    /// The namespaces of its containers.
+    pub(super) fn namespaces(&self) -> NamespaceOption {
+        let security = self.config.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
+        security.and_then(|security| security.namespace_options.clone()).unwrap_or_default()
+    }
+
     /// How it was made.
     pub(super) fn config(&self) -> &PodSandboxConfig {
         &self.config
@@ -144,8 +165,13 @@ impl Drop for Sandbox<'_> {
     }
 }
 
+/// Sets the limits of a container.
+fn limited_to(resources: LinuxContainerResources) -> impl FnOnce(&mut ContainerConfig) {
+    |config| config.linux.get_or_insert_default().resources = Some(resources)
+}
+
 /// The node's network; everything else of the container's own.
-pub(super) fn namespaces() -> NamespaceOption {
+fn namespaces() -> NamespaceOption {
     NamespaceOption {
         network: NamespaceMode::Node.into(),
         pid: NamespaceMode::Container.into(),
