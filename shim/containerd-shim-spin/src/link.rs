@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
 use crate::cgroup::Cgroup;
-use crate::create::{LaterHooks, Stage};
 use crate::stdio::Paths;
 use crate::sys;
 use crate::warnings;
@@ -47,6 +46,25 @@ pub enum Work {
     Update(Cgroup, Box<LinuxResources>),
     /// Run the hooks of a stage; of a container that runs, with its init process as the daemon sees it.
     Hooks(Stage, Option<u32>),
+}
+
+/// Hooks that are run after a container was created.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Its program was executed.
+    PostStart,
+    /// It was deleted.
+    PostStop,
+}
+
+/// Which of those a container has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct LaterHooks {
+    /// Some for its start.
+    pub post_start: bool,
+    /// Some for its deletion.
+    pub post_stop: bool,
 }
 
 /// A program for a container that runs. A pidfd of the container's init process comes with it, as the first descriptor.

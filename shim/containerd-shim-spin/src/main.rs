@@ -15,23 +15,19 @@
 mod allocator;
 mod app;
 mod bundle;
-mod cgroup;
 mod confined;
 mod create;
 mod daemon;
 mod exec;
 mod helper;
-mod link;
-mod plan;
 mod precompile;
 mod shim;
-mod stdio;
-mod sys;
 mod unpack;
-mod warnings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+use containerd_shim_spin::{cgroup, link, plan, stdio, sys, warnings};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -21,37 +21,16 @@ use libcontainer::container::{Container, ContainerStatus, State};
 use libcontainer::hooks::run_hooks;
 use oci_spec::runtime::{Hook, Hooks, LinuxNamespaceType, Spec};
 use rustix::thread::move_into_link_name_space;
-use serde::{Deserialize, Serialize};
 
 use super::copy::Copy;
 use super::process::in_a_sentence;
 use crate::bundle::{self, TaskRequest};
+use crate::link::{LaterHooks, Stage};
 
-/// Hooks that are run after a container was created.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Its program was executed.
-    PostStart,
-    /// It was deleted.
-    PostStop,
-}
-
-/// Which of those a container has.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-pub struct LaterHooks {
-    /// Some for its start.
-    pub post_start: bool,
-    /// Some for its deletion.
-    pub post_stop: bool,
-}
-
-impl LaterHooks {
-    /// Those of this spec.
-    pub fn of(spec: &Spec) -> Self {
-        let has = |stage| !hooks_of(spec, stage).is_empty();
-        Self { post_start: has(Stage::PostStart), post_stop: has(Stage::PostStop) }
-    }
+/// Those of a spec that are run after the container was created.
+pub fn later_hooks(spec: &Spec) -> LaterHooks {
+    let has = |stage| !hooks_of(spec, stage).is_empty();
+    LaterHooks { post_start: has(Stage::PostStart), post_stop: has(Stage::PostStop) }
 }
 
 /// Runs the hooks of a stage, for the container of this bundle.

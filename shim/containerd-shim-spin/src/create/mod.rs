@@ -32,7 +32,7 @@ use oci_spec::runtime::Spec;
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 
 pub use adapt::adapt_process;
-pub use hooks::{LaterHooks, Stage, run as run_hooks};
+pub use hooks::run as run_hooks;
 pub use joined::Joined;
 pub use native::{BeforeExecution, Native};
 pub use placement::update;
@@ -41,7 +41,7 @@ pub use spin::own_program;
 
 use classify::{Kind, classify};
 use finish::Finish;
-use hooks::StartHooks;
+use hooks::{StartHooks, later_hooks};
 use maker::{Made, Maker};
 use prepare::{Prepared, Source};
 use spin::{Execution, Spin};
@@ -54,7 +54,7 @@ use crate::sys;
 pub fn create(bundle: &Path, request: &TaskRequest, program: OwnedFd, link: &Link) -> Result<()> {
     // What the container is to be, by its spec and its root file system.
     let mut spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
-    let later_hooks = LaterHooks::of(&spec);
+    let later_hooks = later_hooks(&spec);
     let before =
         BeforeExecution { hooks: Some(StartHooks::of(bundle, request, &spec)), label: ExecLabel::of(spec.process().as_ref()) };
     let root = rootfs::mount(bundle, &request.rootfs, &mut spec)?;

@@ -20,8 +20,7 @@ use super::reaper;
 use super::task::{Slot, Task, Tasks};
 use crate::bundle::{self, Mount, TaskRequest};
 use crate::cgroup::Cgroup;
-use crate::create::LaterHooks;
-use crate::link::{Order, Report, Work, Workload};
+use crate::link::{LaterHooks, Order, Report, Work, Workload};
 use crate::shim;
 use crate::stdio::{Held, Paths};
 

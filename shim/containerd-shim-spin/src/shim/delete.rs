@@ -20,8 +20,9 @@ use serde::Deserialize;
 
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::Cgroup;
-use crate::create::{self, Stage};
+use crate::create;
 use crate::daemon::timestamp;
+use crate::link::Stage;
 
 /// containerd allows five seconds for all of it.
 const PATIENCE: Duration = Duration::from_secs(3);
