@@ -14,6 +14,8 @@ use crate::{
     variables,
 };
 
+/// Levels of lists and tables in a setting. The app travels within other JSON, whose reader follows 128 levels.
+const MAX_SETTING_LEVELS: usize = 64;
 /// A component's metadata that must be lists of strings.
 const LISTS: [&str; 4] = ["allowed_outbound_hosts", "key_value_stores", "databases", "ai_models"];
 
@@ -27,6 +29,7 @@ impl LockedApp {
         if let Some(unknown) = self.must_understand.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::MustUnderstand(unknown.clone()));
         }
+        check_levels(self.metadata.values().chain(self.host_requirements.values()), || "the app".to_owned())?;
         check_host_requirements(&self.host_requirements, || "the app".to_owned())?;
         let components = unique("components", self.components.iter().map(|component| component.id.as_str()))?;
         unique("triggers", self.triggers.iter().map(|trigger| trigger.id.as_str()))?;
@@ -38,6 +41,7 @@ impl LockedApp {
     fn check_component(&self, component: &LockedComponent) -> Result<(), Error> {
         let place = || format!("component {:?}", component.id);
         id::check_locked("component", &component.id)?;
+        check_levels(component.metadata.values().chain(component.host_requirements.values()), place)?;
         check_host_requirements(&component.host_requirements, place)?;
         if !component.dependencies.is_empty() || !component.trigger_dependencies.is_empty() {
             return Err(unsupported_dependencies(place()));
@@ -69,6 +73,7 @@ impl LockedApp {
 
 fn check_trigger(trigger: &LockedTrigger, components: &HashSet<&str>) -> Result<(), Error> {
     let place = || format!("trigger {:?}", trigger.id);
+    check_levels([&trigger.trigger_config], place)?;
     if !trigger.trigger_dependencies.is_empty() {
         return Err(unsupported_dependencies(place()));
     }
@@ -87,6 +92,22 @@ fn check_host_requirements(requirements: &Map<String, Value>, place: impl Fn() -
     match unmet {
         Some((feature, _)) => Err(Error::HostRequirement { place: place(), feature: feature.clone() }),
         None => Ok(()),
+    }
+}
+
+fn check_levels<'a>(settings: impl IntoIterator<Item = &'a Value>, place: impl Fn() -> String) -> Result<(), Error> {
+    if settings.into_iter().any(|setting| has_more_levels(setting, MAX_SETTING_LEVELS)) {
+        let reason = format!("a setting has lists or tables within each other, more than {MAX_SETTING_LEVELS} levels deep");
+        return Err(Error::Invalid { place: place(), reason });
+    }
+    Ok(())
+}
+
+fn has_more_levels(setting: &Value, levels: usize) -> bool {
+    match setting {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| has_more_levels(item, levels - 1)),
+        Value::Object(table) => levels == 0 || table.values().any(|item| has_more_levels(item, levels - 1)),
+        _ => false,
     }
 }
 

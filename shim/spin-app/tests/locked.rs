@@ -135,3 +135,22 @@ fn what_is_larger_than_any_locked_app_is_not_read() {
     let error = LockedApp::parse(&vec![b' '; 17 << 20]).unwrap_err().to_string();
     assert!(error.starts_with("the locked app is 17825792 bytes long"), "{error}");
 }
+
+#[test]
+fn settings_nested_deeper_than_64_levels_are_refused_wherever_they_stand() {
+    let nested = |levels: usize| serde_json::from_str::<Value>(&format!("{}{}", "[".repeat(levels), "]".repeat(levels))).unwrap();
+    for pointer in ["/metadata/deep", "/components/0/metadata/deep", "/triggers/0/trigger_config/deep"] {
+        assert!(refused(pointer, nested(65)).contains("more than 64 levels deep"), "{pointer}");
+    }
+    let mut app = app();
+    app["triggers"][0]["trigger_config"]["deep"] = nested(63);
+    parse(&app).unwrap();
+}
+
+#[test]
+fn a_manifest_whose_settings_json_could_not_carry_is_refused() {
+    let deep = format!("{}a = {}{}", "a.".repeat(70), "[".repeat(70), "]".repeat(70));
+    let manifest = format!("spin_manifest_version = 2\napplication.name = \"a\"\n[[trigger.x]]\n{deep}\n");
+    let error = spin_app::lock_manifest(&manifest).unwrap_err().to_string();
+    assert!(error.contains("trigger") && error.contains("more than 64 levels deep"), "{error}");
+}
