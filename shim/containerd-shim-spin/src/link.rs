@@ -34,6 +34,13 @@ pub struct Order {
     pub work: Work,
 }
 
+impl Order {
+    /// Reads a line of the link, with or without its newline.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+}
+
 /// What a helper can do.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,6 +128,13 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// Reads a line of the link, with or without its newline. The container's process may have written anything.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+}
+
 /// What runs in a container, and so what its start takes.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,7 +170,7 @@ impl Link {
                 count => line.extend_from_slice(&bytes[..count]),
             }
         }
-        if line.is_empty() { Ok(None) } else { Ok(Some((serde_json::from_slice(&line)?, fds))) }
+        if line.is_empty() { Ok(None) } else { Ok(Some((Order::parse(&line)?, fds))) }
     }
 
     /// Waits until the container is started. An end without that is an error.

@@ -86,6 +86,11 @@ impl Failure {
 }
 
 impl Plan {
+    /// Reads the text of the memory file.
+    pub fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+
     /// Sends it with its descriptors, though nobody may read them for a long time.
     pub fn send(&self, descriptors: &[OwnedFd], socket: &UnixStream) -> io::Result<()> {
         let mut file = File::from(memfd_create("plan", MemfdFlags::CLOEXEC)?);
@@ -101,7 +106,7 @@ impl Plan {
         let mut file = File::from(all.next().ok_or(io::ErrorKind::UnexpectedEof)?);
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        Ok((serde_json::from_slice(&text)?, Descriptors(all.map(Some).collect())))
+        Ok((Self::parse(&text)?, Descriptors(all.map(Some).collect())))
     }
 }
 

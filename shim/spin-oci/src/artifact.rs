@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use oci_spec::image::{Descriptor as OciDescriptor, ImageManifest};
+use serde::Deserialize;
 use serde_json::json;
 use spin_app::{ContentRef, LockedApp, LockedComponent, LockedSource, LockedTrigger, MAX_LOCKED_APP_BYTES};
 
@@ -13,6 +14,8 @@ use crate::{Digest, FileTree, Files, LoadedApp, OciError, Wasm, media};
 
 /// The largest manifest: containerd and the registries draw the line at the same place.
 const MAX_MANIFEST_BYTES: usize = 4 << 20;
+/// Manifests of an image index that are looked at: an image has one for each platform.
+const MAX_INDEX_MANIFESTS: usize = 64;
 /// The one component of an image that is a single wasm file.
 const SOLE_COMPONENT: &str = "component";
 
@@ -21,6 +24,25 @@ pub fn is_artifact(manifest: &[u8]) -> bool {
     let Ok(manifest) = parse(manifest) else { return false };
     let ours = |descriptor: &OciDescriptor| media::is_ours(descriptor.media_type().as_ref());
     ours(manifest.config()) || manifest.layers().iter().any(ours)
+}
+
+/// The digests of the manifests that an image index names, in their order, at most 64 of them; none of a document that is no
+/// index. Digests of other algorithms than SHA-256 are left out.
+pub fn index_manifests(document: &[u8]) -> Vec<Digest> {
+    #[derive(Default, Deserialize)]
+    struct Index {
+        #[serde(default)]
+        manifests: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        digest: String,
+    }
+    if document.len() > MAX_MANIFEST_BYTES {
+        return Vec::new();
+    }
+    let Index { manifests } = serde_json::from_slice(document).unwrap_or_default();
+    manifests.iter().filter_map(|entry| Digest::parse(&entry.digest).ok()).take(MAX_INDEX_MANIFESTS).collect()
 }
 
 /// Loads an app from an image's manifest and its blobs. Only the locked app is read now; the rest when it is wanted, and verified then.

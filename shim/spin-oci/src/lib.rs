@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use spin_app::LockedApp;
 
 pub use archive::{InThisProcess, Unpacker, unpack};
-pub use artifact::{is_artifact, load_artifact};
+pub use artifact::{index_manifests, is_artifact, load_artifact};
 pub use blobs::{Blobs, Layout, SharedBlobs};
 pub use digest::{Digest, KnownDigests};
 pub use error::OciError;

@@ -15,7 +15,6 @@ use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, Read
 use containerd_client::tonic::metadata::MetadataValue;
 use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Request, Status, Streaming};
-use serde::Deserialize;
 use spin_oci::{Blobs, Digest};
 use tokio::runtime::Runtime;
 
@@ -26,8 +25,6 @@ use crate::bundle::TaskRequest;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Manifests and indexes; registries allow as much.
 const LONGEST_MANIFEST: u64 = 4 << 20;
-/// Platforms of one image.
-const MOST_MANIFESTS: usize = 64;
 
 /// Blobs of fewer bytes are noted.
 const SMALL: u64 = 64 << 10;
@@ -76,10 +73,9 @@ impl ContentStore {
         if spin_oci::is_artifact(&text) {
             return Ok(Some(text));
         }
-        let index: Index = serde_json::from_slice(&text).unwrap_or_default();
-        for manifest in index.manifests.iter().take(MOST_MANIFESTS) {
+        for digest in spin_oci::index_manifests(&text) {
             // Of other platforms, the store has the digest alone.
-            match self.read_manifest(&manifest.digest)? {
+            match self.read_manifest(digest.as_str())? {
                 Some(text) if spin_oci::is_artifact(&text) => return Ok(Some(text)),
                 _ => {}
             }
@@ -193,15 +189,4 @@ impl Read for Blob {
 fn to_io(status: Status) -> io::Error {
     let kind = if status.code() == Code::NotFound { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
     io::Error::new(kind, status.message().to_owned())
-}
-
-#[derive(Default, Deserialize)]
-struct Index {
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
 }

@@ -132,7 +132,7 @@ impl Line {
             let mut line = Vec::new();
             let mut limited = (&mut self.0).take(LONGEST);
             limited.read_until(b'\n', &mut line).await.ok()?;
-            match serde_json::from_slice(&line).ok()? {
+            match Report::parse(&line).ok()? {
                 // Quoted: what a helper complains about may have been named by an image.
                 Report::Warning { message } => log::warn!("{message:?}"),
                 report => return Some(report),

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use serde_json::json;
-use spin_oci::{Digest, InThisProcess, LoadedApp, OciError, is_artifact, load_artifact, media};
+use serde_json::{Value, json};
+use spin_oci::{Digest, InThisProcess, LoadedApp, OciError, index_manifests, is_artifact, load_artifact, media};
 
 use crate::support::{Artifact, materialise, paths, read, tree, wasm};
 
@@ -146,4 +146,21 @@ fn a_file_that_is_a_directory_too_is_refused() {
     let files = json!([{ "path": "a", "inline": "eA==" }, { "path": "a/b", "inline": "eA==" }]);
     let loaded = Artifact::default().layer(media::WASM, &wasm(1)).app(&wasm(1), files).load().unwrap();
     assert!(materialise(&loaded).is_err());
+}
+
+#[test]
+fn an_index_gives_the_sha256_digests_of_its_manifests_in_their_order() {
+    let digests = [Digest::of(b"1"), Digest::of(b"2")];
+    let entry = |digest: &str| json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1 });
+    let entries = [entry(digests[0].as_str()), entry("sha512:00"), entry("sha256:../../etc/passwd"), entry(digests[1].as_str())];
+    let index = json!({ "schemaVersion": 2, "manifests": entries });
+    assert_eq!(index_manifests(index.to_string().as_bytes()), digests);
+    assert!(index_manifests(b"no index").is_empty() && index_manifests(b"{}").is_empty());
+}
+
+#[test]
+fn an_index_of_a_thousand_platforms_is_not_followed_to_its_end() {
+    let entries: Vec<Value> =
+        (0..1000).map(|number: u32| json!({ "digest": Digest::of(&number.to_le_bytes()).as_str() })).collect();
+    assert_eq!(index_manifests(json!({ "manifests": entries }).to_string().as_bytes()).len(), 64);
 }
