@@ -20,6 +20,7 @@ mod permits;
 pub mod precompile;
 mod redis_address;
 mod redis_replies;
+pub mod redis_reply;
 mod report;
 mod runtime;
 mod ticker;

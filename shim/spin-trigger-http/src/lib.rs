@@ -31,6 +31,7 @@ mod worker;
 pub use error::Error;
 pub use listener::Listen;
 pub use route::PatternError;
+pub use router::{Match, Route, Router};
 pub use server::{Drained, Server};
 pub use settings::Settings;
 pub use worker::runtime;

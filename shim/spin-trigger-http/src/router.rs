@@ -12,7 +12,7 @@ use crate::route::{Mixed, Pattern, PatternError, Segment};
 
 /// A route and what it leads to.
 #[derive(Debug)]
-pub(crate) struct Route<T> {
+pub struct Route<T> {
     /// The route as the guest is told of it: absolute, without a slash at its end.
     pub matched: HeaderValue,
     /// The route as written.
@@ -26,7 +26,8 @@ pub(crate) struct Route<T> {
 }
 
 /// A path that found its route.
-pub(crate) struct Match<'router, 'path, T> {
+pub struct Match<'router, 'path, T> {
+    /// The route.
     pub route: &'router Route<T>,
     /// What each parameter took from the path.
     pub captures: Vec<&'path str>,
@@ -35,7 +36,7 @@ pub(crate) struct Match<'router, 'path, T> {
 }
 
 /// All routes of an app.
-pub(crate) struct Router<T> {
+pub struct Router<T> {
     nodes: Vec<Node>,
     routes: Vec<Route<T>>,
 }
@@ -51,9 +52,16 @@ struct Node {
     wildcard: Option<usize>,
 }
 
-impl<T> Router<T> {
-    pub fn new() -> Self {
+impl<T> Default for Router<T> {
+    fn default() -> Self {
         Self { nodes: vec![Node::default()], routes: Vec::new() }
+    }
+}
+
+impl<T> Router<T> {
+    /// Without a route.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a route. Where its pattern was taken already the new one wins, and the loser is returned.

@@ -2,7 +2,7 @@
 //! that executes commands of its choice.
 
 mod interface;
-mod values;
+pub(crate) mod values;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

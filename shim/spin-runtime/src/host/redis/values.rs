@@ -3,10 +3,15 @@
 use redis::{Cmd, RedisError, ServerErrorKind, Value};
 
 /// An error, as both versions of the interface have it.
-pub(super) enum Failure {
+#[derive(Debug)]
+pub enum Failure {
+    /// The address is none of Redis', or the component may not reach it.
     InvalidAddress,
+    /// The limit of connections is reached.
     TooManyConnections,
+    /// The key holds a value of another type.
     TypeError,
+    /// Anything else: the server's sentence, or ours.
     Other(String),
 }
 
@@ -29,10 +34,15 @@ pub(super) enum Parameter {
 }
 
 /// A result of `execute`.
-pub(super) enum Item {
+#[derive(Debug, PartialEq)]
+pub enum Item {
+    /// No value.
     Nil,
+    /// A word such as `OK`.
     Status(String),
+    /// A number, or a boolean as 0 or 1.
     Int64(i64),
+    /// Anything else, floating-point numbers as text.
     Binary(Vec<u8>),
 }
 
@@ -52,7 +62,7 @@ pub(super) fn command(name: &str, parameters: Vec<Parameter>) -> Cmd {
 }
 
 /// The answer as a list without lists in it: guests know no deeper ones.
-pub(super) fn items(answer: Value) -> Result<Vec<Item>, Failure> {
+pub fn items(answer: Value) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     flatten(answer, &mut items)?;
     Ok(items)
