@@ -19,7 +19,7 @@ pub mod output;
 mod permits;
 pub mod precompile;
 mod redis_address;
-mod redis_replies;
+mod redis_limit;
 pub mod redis_reply;
 mod report;
 mod runtime;

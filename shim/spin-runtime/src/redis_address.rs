@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::network::{ConnectError, Network};
-use crate::redis_replies::LimitedReplies;
+use crate::redis_limit::LimitedReplies;
 
 /// A server's address; displayed without its credentials.
 #[derive(Clone, Debug)]
