@@ -11,7 +11,6 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
@@ -23,6 +22,7 @@ use rustix::thread::{
 use crate::cgroup::Cgroup;
 use crate::plan::Failure;
 use crate::sys;
+use crate::syscalls::SyscallFilter;
 
 /// `nobody` in most systems. It owns nothing here, and no open file is needed by name.
 const USER: u32 = 65534;
@@ -149,26 +149,11 @@ fn drop_privileges() -> Result<()> {
 
 /// Allows what computing with threads needs, with the streams that are open. Everything else fails as not permitted.
 fn load_filter() -> Result<()> {
-    let mut filter = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
-    for name in ALLOWED {
-        // A name that this architecture does not have is none of its calls.
-        if let Ok(call) = ScmpSyscall::from_name(name) {
-            filter.add_rule(ScmpAction::Allow, call)?;
-        }
-    }
-    // Memory is never executable: nothing that is made here runs here.
-    let executable = u64::from(libc::PROT_EXEC.cast_unsigned());
-    for name in ["mmap", "mprotect"] {
-        let is_not_executable = ScmpArgCompare::new(2, ScmpCompareOp::MaskedEqual(executable), 0);
-        filter.add_rule_conditional(ScmpAction::Allow, ScmpSyscall::from_name(name)?, &[is_not_executable])?;
-    }
-    // Threads, and no processes.
-    let thread = u64::from(libc::CLONE_THREAD.cast_unsigned());
-    let is_thread = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(thread), thread);
-    filter.add_rule_conditional(ScmpAction::Allow, ScmpSyscall::from_name("clone")?, &[is_thread])?;
-    // Its flags are in memory, where a filter can't look; the C library uses `clone` then.
-    filter.add_rule(ScmpAction::Errno(libc::ENOSYS), ScmpSyscall::from_name("clone3")?)?;
-    filter.load().context("loading the seccomp filter")
+    let mut filter = SyscallFilter::new()?;
+    filter.allow(&ALLOWED)?;
+    filter.allow_memory_without_code()?;
+    filter.allow_threads()?;
+    filter.load()
 }
 
 /// The system calls of a confined process, besides those with conditions.

@@ -22,6 +22,7 @@ mod exec;
 mod helper;
 mod precompile;
 mod shim;
+mod syscalls;
 mod unpack;
 
 use std::ffi::OsString;
