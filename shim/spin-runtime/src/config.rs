@@ -3,7 +3,7 @@
 //! A key nobody knows is an error that names it, and so is one that is known but not supported yet: neither is ever ignored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use spin_app::outbound::Cidr;
@@ -193,6 +193,14 @@ impl Provider {
             }
             Self::Vault(_) => Err(not_yet("the variables provider \"vault\"")),
             Self::AzureKeyVault(_) => Err(not_yet("the variables provider \"azure_key_vault\"")),
+        }
+    }
+
+    /// The file that it reads.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Env { dotenv_path, .. } => dotenv_path.as_deref(),
+            Self::Static { .. } | Self::Vault(_) | Self::AzureKeyVault(_) => None,
         }
     }
 

@@ -18,6 +18,7 @@ mod tls;
 
 pub(crate) use blocked::BlockedNetworks;
 use blocked::Reason;
+pub(crate) use tls::{certificate_files, given_file};
 
 /// The blocked networks and the TLS configuration of all outbound connections of the app.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ mod redis;
 mod sqlite;
 mod wasi;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ use crate::config::{KeyValueStore, not_yet};
 const MAX_BYTES: usize = 128 << 20;
 /// Bytes of the store in memory, where the container has no memory limit.
 const MAX_MEMORY_BYTES: u64 = 128 << 20;
+/// The label of the store that always exists.
+const DEFAULT: &str = "default";
 /// The file of the default store, in the state directory.
 const DEFAULT_FILE: &str = "sqlite_key_value.db";
 
@@ -95,22 +97,17 @@ pub(crate) fn open(
     servers: &Servers,
     memory_limit: Option<u64>,
 ) -> Result<Stores, RuntimeError> {
-    let file = || state_dir.map(|dir| dir.join(DEFAULT_FILE));
     let max_memory = max_memory(memory_limit);
     let mut files = BTreeMap::new();
     let mut database =
         |path: Option<PathBuf>| files.entry(path.clone()).or_insert_with(|| sqlite::Database::new(path, max_memory)).clone();
     let mut stores = Stores::new();
-    if !configured.contains_key("default") {
-        stores.insert("default".to_owned(), Arc::new(database(file()).store("default")));
+    if !configured.contains_key(DEFAULT) {
+        stores.insert(DEFAULT.to_owned(), Arc::new(database(file(None, state_dir)).store(DEFAULT)));
     }
     for (label, store) in configured {
         let store: Arc<dyn Store> = match store {
-            KeyValueStore::Spin { path: None } => Arc::new(database(file()).store(label)),
-            KeyValueStore::Spin { path: Some(path) } => {
-                let path = state_dir.map_or_else(|| path.clone(), |dir| dir.join(path));
-                Arc::new(database(Some(path)).store(label))
-            }
+            KeyValueStore::Spin { path } => Arc::new(database(file(path.as_deref(), state_dir)).store(label)),
             KeyValueStore::Redis { url } => Arc::new(redis::RedisStore::new(servers, label, url)?),
             KeyValueStore::AzureCosmos(_) => return Err(not_yet("a key-value store of type \"azure_cosmos\"")),
             KeyValueStore::AwsDynamo(_) => return Err(not_yet("a key-value store of type \"aws_dynamo\"")),
@@ -118,6 +115,30 @@ pub(crate) fn open(
         stores.insert(label.clone(), store);
     }
     Ok(stores)
+}
+
+/// The file of a store with this path in its configuration; none: in memory.
+fn file(path: Option<&Path>, state_dir: Option<&Path>) -> Option<PathBuf> {
+    match (path, state_dir) {
+        (Some(path), Some(dir)) => Some(dir.join(path)),
+        (Some(path), None) => Some(path.to_owned()),
+        (None, dir) => dir.map(|dir| dir.join(DEFAULT_FILE)),
+    }
+}
+
+/// The directories of the files in which these components' stores keep their data. SQLite makes further files beside each.
+pub(crate) fn directories<'a>(
+    components: impl Iterator<Item = &'a LockedComponent>,
+    configured: &BTreeMap<String, KeyValueStore>,
+    state_dir: Option<&Path>,
+) -> BTreeSet<PathBuf> {
+    let labels: BTreeSet<String> = components.flat_map(LockedComponent::key_value_stores).collect();
+    let files = labels.iter().filter_map(|label| match configured.get(label) {
+        Some(KeyValueStore::Spin { path }) => file(path.as_deref(), state_dir),
+        None if label == DEFAULT => file(None, state_dir),
+        _ => None,
+    });
+    files.map(|file| Path::new("/").join(file.parent().unwrap_or(&file))).collect()
 }
 
 /// Those of them the component may open. Fails where the file of one can't be written.

@@ -1,6 +1,6 @@
 //! Whom TLS trusts: Mozilla's certificate authorities, built in, and those of a file, where an image or a pod brings one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -9,6 +9,17 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// Where images have their certificates.
 const USUAL: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// The file that the environment names in SSL_CERT_FILE.
+pub(crate) fn given_file(env: &[(String, String)]) -> Option<PathBuf> {
+    let given = env.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
+    given.map(|(_, path)| PathBuf::from(path))
+}
+
+/// The files that [`tls`] reads, as far as they exist.
+pub(crate) fn certificate_files(env: &[(String, String)]) -> Vec<PathBuf> {
+    given_file(env).map_or_else(|| USUAL.iter().map(PathBuf::from).collect(), |file| vec![file])
+}
 
 /// TLS as a client, for any host. `file`: given explicitly (SSL_CERT_FILE), otherwise the usual places are tried.
 pub(super) fn client_config(file: Option<&Path>) -> ClientConfig {
