@@ -4,6 +4,8 @@
 use anyhow::{Context, Result};
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
+/// The bits of an argument that the kernel reads as a C `int`.
+const INT_BITS: u64 = 0xffff_ffff;
 /// The flags of clone(2) that give the new task namespaces of its own (linux/sched.h), `CLONE_NEWTIME` among them.
 const CLONE_NAMESPACES: u64 = 0x7e02_0080;
 /// libseccomp's level of optimisation that sorts the calls into a tree: the kernel searches it faster than a list.
@@ -11,6 +13,11 @@ const BINARY_TREE: u32 = 2;
 
 /// A filter that is not loaded yet.
 pub struct SyscallFilter(ScmpFilterContext);
+
+/// A condition on the argument with this index.
+pub fn argument_is(index: u32, value: u64) -> ScmpArgCompare {
+    ScmpArgCompare::new(index, ScmpCompareOp::MaskedEqual(INT_BITS), value)
+}
 
 /// The condition that an argument has, of the bits in `mask`, exactly those of `value`.
 pub fn argument_has(index: u32, mask: u64, value: u64) -> ScmpArgCompare {
@@ -69,5 +76,14 @@ impl SyscallFilter {
     /// Loads it for this thread and those that it makes.
     pub fn load(&self) -> Result<()> {
         self.0.load().context("loading the seccomp filter")
+    }
+
+    /// Loads it for all threads of this process.
+    pub fn load_for_all_threads(&mut self) -> Result<()> {
+        self.0.set_ctl_tsync(true).context("the system call seccomp")?;
+        // Without this, kernels before 5.16 turn speculative store bypass off for each process with a filter, which
+        // costs several percent. The engine's code has its own guards against speculation.
+        let _unknown_before_4_17 = self.0.set_ctl_ssb(true);
+        self.load()
     }
 }

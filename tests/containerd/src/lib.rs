@@ -1,5 +1,8 @@
 //! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
 
+pub mod hijack;
+pub mod ways_out;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -76,6 +79,15 @@ pub fn inside_program() -> PathBuf {
 pub fn with_inside(app: SpinApp) -> SpinApp {
     fs::copy(inside_program(), app.dir().join("inside")).expect("the program is built");
     app
+}
+
+/// Imports an image whose only file is that program.
+pub fn import_inside(containerd: &Containerd, name: &str) {
+    let files = tempfile::tempdir().expect("a directory");
+    fs::copy(inside_program(), files.path().join("inside")).expect("the program is built");
+    let archive = containerd.dir().join("inside.tar");
+    image::from_scratch(files.path(), name, &archive);
+    containerd.import(&archive);
 }
 
 /// What that program says in a container that runs and has it as `/inside`.

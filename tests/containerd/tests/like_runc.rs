@@ -22,7 +22,7 @@ const DIFFERENCES: [(&str, Who, &str); 8] = [
     ("directory", Who::App, "an app's working directory is its root: the image's own need not exist"),
     ("limits", Who::App, "an app raises its soft limit of open files to the hard one"),
     ("descriptors", Who::App, "its files, its code, its sockets; the tests of isolation look at each"),
-    ("status", Who::App, "an app handles and ignores signals as its runtime does"),
+    ("status", Who::App, "an app handles and ignores signals as its runtime does, and restricts its own system calls"),
     ("status.Umask", Who::Exec, "an exec has the umask that its process asks for, as the specification has it"),
 ];
 

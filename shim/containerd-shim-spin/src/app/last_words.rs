@@ -1,6 +1,6 @@
 //! The sentence an app that can't run leaves, where people look for it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -9,11 +9,23 @@ use spin_runtime::output;
 /// What the kubelet keeps of a termination message.
 const KEPT: usize = 4096;
 
-/// Says it on stderr, for `kubectl logs`, and in the termination log, for `kubectl describe`, where there is one.
-pub fn say(sentence: &str, termination_log: &Path) {
-    output::say(sentence);
-    if let Ok(mut file) = OpenOptions::new().append(true).open(termination_log) {
-        let _full = file.write_all(beginning(sentence).as_bytes());
+/// The places for it, open: a process behind its second wall opens no file to write.
+pub struct LastWords {
+    termination_log: Option<File>,
+}
+
+impl LastWords {
+    /// With this termination log, where there is one.
+    pub fn open(termination_log: &Path) -> Self {
+        Self { termination_log: OpenOptions::new().append(true).open(termination_log).ok() }
+    }
+
+    /// Says it on stderr, for `kubectl logs`, and in the termination log, for `kubectl describe`.
+    pub fn say(self, sentence: &str) {
+        output::say(sentence);
+        if let Some(mut file) = self.termination_log {
+            let _full = file.write_all(beginning(sentence).as_bytes());
+        }
     }
 }
 
@@ -30,10 +42,10 @@ mod tests {
     fn the_termination_log_gets_the_sentence_if_it_exists() {
         let dir = tempfile::tempdir().expect("a directory");
         let log = dir.path().join("log");
-        say("no file is made", &log);
+        LastWords::open(&log).say("no file is made");
         assert!(!log.exists());
         std::fs::write(&log, "").expect("written");
-        say("the port is taken", &log);
+        LastWords::open(&log).say("the port is taken");
         assert_eq!(std::fs::read_to_string(&log).expect("read"), "the port is taken");
     }
 

@@ -1,10 +1,11 @@
-//! The app's process, inside its container: reads its plan, builds the app, waits for the start, listens, says so, serves, drains, ends.
+//! The app's process, inside its container: reads its plan, restricts itself, builds the app, waits for the start, listens, says so, serves, drains, ends.
 
 mod last_words;
 mod logger;
 mod serve;
 mod settings;
 mod volumes;
+mod wall;
 
 use std::ffi::{CStr, OsString};
 use std::process::ExitCode;
@@ -14,9 +15,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spin_runtime::output;
 
 use crate::link::{Link, Report};
-use crate::plan::Plan;
+use crate::plan::{Failure, Plan};
 use crate::sys;
 
+use last_words::LastWords;
 pub use settings::workers;
 
 /// The argument that asks for this part, as Rust's own arguments come.
@@ -41,19 +43,34 @@ pub fn main(args: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let link = Link::new(link);
     logger::start();
-    let code = match serve::run(plan.outcome, &mut descriptors, &link) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            last_words::say(&failure.message, &plan.termination_log);
-            link.send(&Report::Failed { code: failure.code, message: failure.message });
-            ExitCode::from(failure.code)
-        }
-    };
+    let reporter = Reporter { link: Link::new(link), last_words: LastWords::open(&plan.termination_log) };
+    let code = serve::run(plan.outcome, &mut descriptors, reporter);
     // The last lines tell why the process ends.
     output::flush(FLUSH_TIMEOUT);
     code
+}
+
+/// Reports how the start went, once. With the report both ways are closed: an app that serves needs neither, and a guest that
+/// breaks out of the engine shall not have them.
+struct Reporter {
+    link: Link,
+    last_words: LastWords,
+}
+
+impl Reporter {
+    /// The app listens.
+    fn ready(self) {
+        self.link.send(&Report::Ready);
+    }
+
+    /// The app can't run. Returns its exit code.
+    fn failed(self, failure: Failure) -> ExitCode {
+        let Failure { code, message } = failure;
+        self.last_words.say(&message);
+        self.link.send(&Report::Failed { code, message });
+        ExitCode::from(code)
+    }
 }
 
 /// Connections are files, and so is what comes with the plan; the limit that programs begin with is often 1024, for those that can't have more.

@@ -4,40 +4,65 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use spin_runtime::http::Reuse;
 use spin_runtime::output::say;
-use spin_runtime::{Code, EngineSettings, Inputs, Runtime};
+use spin_runtime::{Code, EngineSettings, Inputs, Runtime, RuntimeError};
 use spin_trigger_http::{Listen, Server};
 use spin_trigger_redis::Subscriber;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::Reporter;
 use super::settings::Settings;
 use super::volumes::Volumes;
-use crate::link::{Link, Report};
+use super::wall::Wall;
+use crate::link::Link;
 use crate::plan::{Descriptors, Failure, Outcome, Run};
 use crate::sys;
 
 /// What this build can be triggered by.
 const TRIGGERS: [&str; 2] = ["http", "redis"];
 
-/// Runs the app, or fails as the plan says, once its container is started; until it is told to end.
-pub fn run(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(), Failure> {
-    spin_trigger_http::runtime().map_err(Failure::internal("starting"))?.block_on(async {
-        // From here on: the first process of a container has no default action for signals.
-        let mut signals = Signals::new()?;
-        // A container's first process is the parent of every process whose own has ended, such as one that a probe left running.
-        sys::ignore_ends_of_children();
-        tokio::select! {
-            started = start(outcome, descriptors, link) => serve(started?, link, signals).await,
-            () = signals.next() => {}
+/// Runs the app, or fails as the plan says, once its container is started; until it is told to end. Returns its exit code.
+pub fn run(outcome: Outcome, descriptors: &mut Descriptors, reporter: Reporter) -> ExitCode {
+    let runtime = match spin_trigger_http::runtime().map_err(Failure::internal("starting")) {
+        Ok(runtime) => runtime,
+        Err(failure) => return reporter.failed(failure),
+    };
+    runtime.block_on(async {
+        match start(outcome, descriptors, &reporter.link).await {
+            Ok(Some((started, signals))) => {
+                reporter.ready();
+                serve(started, signals).await;
+                ExitCode::SUCCESS
+            }
+            Ok(None) => ExitCode::SUCCESS,
+            Err(failure) => reporter.failed(failure),
         }
-        Ok(())
     })
+}
+
+/// Gets everything ready to serve, behind the second wall; none where the app is told to end before.
+async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Option<(Started, Signals)>, Failure> {
+    // From here on: the first process of a container has no default action for signals.
+    let mut signals = Signals::new()?;
+    // A container's first process is the parent of every process whose own has ended, such as one that a probe left running.
+    sys::ignore_ends_of_children();
+    let (started, wall) = tokio::select! {
+        ready = listen(outcome, descriptors, link) => ready?,
+        () = signals.next() => return Ok(None),
+    };
+    wall.close().map_err(|error| {
+        let message =
+            format!("restricting the app's system calls: {error:#}; the pod's seccomp profile must allow seccomp and prctl");
+        Failure::new(Failure::CONFIGURATION, message)
+    })?;
+    Ok(Some((started, signals)))
 }
 
 /// Everything that listens.
@@ -48,10 +73,10 @@ struct Started {
 }
 
 /// Builds the app while its container is still being created; what that comes to is nobody's business before the start.
-async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Started, Failure> {
+async fn listen(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(Started, Wall), Failure> {
     let built = build(outcome, descriptors).await;
     link.started().await.map_err(Failure::internal("waiting for the start"))?;
-    let Built { runtime, settings, memory } = built?;
+    let Built { runtime, settings, memory, wall } = built?;
     let has = |kind| runtime.app().triggers_of(kind).next().is_some();
     let subscriber = match has("redis") {
         true => Some(
@@ -70,7 +95,7 @@ async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> 
         ),
         false => None,
     };
-    Ok(Started { server, subscriber, grace: settings.grace })
+    Ok((Started { server, subscriber, grace: settings.grace }, wall))
 }
 
 /// An app that is ready to start.
@@ -79,6 +104,7 @@ struct Built {
     settings: Settings,
     /// The container's memory limit in bytes.
     memory: Option<u64>,
+    wall: Wall,
 }
 
 async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built, Failure> {
@@ -97,13 +123,16 @@ async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built,
         return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
     }
     let memory = run.memory_limit;
-    let runtime =
-        Runtime::build(inputs(run, descriptors, &settings)?).await.map_err(|error| Failure::new(error.exit_code(), error))?;
-    Ok(Built { runtime, settings, memory })
+    let failed = |error: RuntimeError| Failure::new(error.exit_code(), error);
+    let inputs = inputs(run, descriptors, &settings)?;
+    // Here, because building makes threads.
+    let wall = Wall::begin(&inputs.paths().map_err(failed)?)
+        .map_err(|error| Failure::new(Failure::INTERNAL, format!("restricting the app's process: {error:#}")))?;
+    let runtime = Runtime::build(inputs).await.map_err(failed)?;
+    Ok(Built { runtime, settings, memory, wall })
 }
 
-async fn serve(started: Started, link: &Link, mut signals: Signals) {
-    link.send(&Report::Ready);
+async fn serve(started: Started, mut signals: Signals) {
     let drain = CancellationToken::new();
     let Started { server, subscriber, grace } = started;
     if let Some(server) = &server {
