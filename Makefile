@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test test-vm check bench profile shim images node-image publish
+.PHONY: help up down kubeconfig test test-vm conformance check bench profile shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ test: ## every test: unit, containerd, cluster
 
 test-vm: ## the tests with containerd in a virtual machine, all of them (half an hour and more where it is emulated)
 	@scripts/test.sh vm
+
+conformance: ## the suites of others with runc and with the shim (SUITES="critest client")
+	@scripts/conformance.sh $(SUITES)
 
 check: ## formatting, lints, licences, shell
 	@scripts/check.sh

@@ -3,12 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh check
-shellcheck scripts/*.sh scripts/vm/*.sh scripts/vm/guest/usr/local/sbin/* .ci/run
+shellcheck scripts/*.sh scripts/conformance/*.sh scripts/vm/*.sh scripts/vm/guest/usr/local/sbin/* .ci/run
 cargo fmt --all --check
 cargo clippy --workspace --all-targets -- -D warnings
 (cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
 (cd tests/components && cargo fmt --all --check)
 (cd node-image/local && test -z "$(gofmt -l .)" && ../../scripts/local-go.sh vet ./internal/...)
+(cd tests/conformance && test -z "$(gofmt -l .)" && CGO_ENABLED=0 go vet ./images ./compare)
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 # The advisory database is fetched from the network; where that can't be, the other three still hold.
 cargo deny check licenses bans sources

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Debian and root: by apt; elsewhere it says what is missing.
-# Usage: scripts/install.sh build|test|check
+# Usage: scripts/install.sh build|test|check|conformance
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/apt.sh
@@ -13,11 +13,13 @@ case $(uname -m) in
   aarch64) test+=(qemu-system-arm:/usr/bin/qemu-system-aarch64) ;;
 esac
 check=(shellcheck:/usr/bin/shellcheck)
+conformance=(containernetworking-plugins:/usr/lib/cni/bridge iptables:/usr/sbin/iptables iproute2:/sbin/ip)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${test[@]}") ;;
   check) wanted=("${build[@]}" "${check[@]}") ;;
-  *) echo "usage: $0 build|test|check" >&2; exit 2 ;;
+  conformance) wanted=("${build[@]}" "${test[@]}" "${conformance[@]}") ;;
+  *) echo "usage: $0 build|test|check|conformance" >&2; exit 2 ;;
 esac
 missing=()
 for entry in "${wanted[@]}"; do

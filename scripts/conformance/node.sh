@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# A node for one suite: its own /run, registries, containerd. Process 1 of the namespaces of
+# scripts/conformance/alone.sh.
+# Usage: scripts/conformance/alone.sh scripts/conformance/node.sh SUITE RUNTIME RESULTS
+# shellcheck disable=SC2154 # alone.sh sets node
+set -euo pipefail
+suite=$1 runtime=$2 results=$3
+[ "$$" = 1 ] || { echo "$0 is called by scripts/conformance/alone.sh" >&2; exit 2; }
+conformance=$PWD/.state/conformance
+export PATH=$PWD/.state/shim:$PWD/.state/bin:$conformance/bin:$PATH:/usr/sbin:/sbin TMPDIR=$node/tmp
+
+# the cgroups of the namespace alone
+mapfile -t lines </proc/self/cgroup
+umount --recursive --lazy /sys/fs/cgroup
+if [ "${#lines[@]}" = 1 ]; then
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  # controllers are passed on by a cgroup without processes alone
+  mkdir /sys/fs/cgroup/init
+  while read -r pid; do echo "$pid" >/sys/fs/cgroup/init/cgroup.procs; done </sys/fs/cgroup/cgroup.procs
+  sed 's/^\| / +/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+else
+  mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+  for line in "${lines[@]}"; do
+    IFS=: read -r _ controllers _ <<<"$line"
+    dir=/sys/fs/cgroup/${controllers#name=} type=cgroup
+    if [ -z "$controllers" ]; then dir=/sys/fs/cgroup/unified type=cgroup2; fi
+    mkdir "$dir"
+    mount -t "$type" ${controllers:+-o "$controllers"} cgroup "$dir"
+  done
+fi
+
+ip link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
+mount -t tmpfs -o mode=755 run /run
+mkdir -m 700 "$node/cache"
+mkdir -p "$TMPDIR" "$node/cni" /run/netns /run/lock /var/cache/containerd-shim-spin
+mount --bind "$node/cache" /var/cache/containerd-shim-spin
+printf '127.0.0.1 %s\n' localhost gcr.io ghcr.io registry-1.docker.io registry.k8s.io k8s.gcr.io >"$node/hosts"
+mount --bind "$node/hosts" /etc/hosts
+cp tests/conformance/cni.conflist "$node/cni/"
+sed "s|@NODE@|$node|; s|@RUNTIME@|$runtime|" tests/conformance/containerd.toml >"$node/containerd.toml"
+# mounts that tests make propagate to the containers
+mount --make-rshared /
+
+# shellcheck source=scripts/conformance/suites.sh
+. scripts/conformance/suites.sh
+export SSL_CERT_FILE=$node/registries.pem
+images "$conformance/layers" "$SSL_CERT_FILE" >"$node/images.log" 2>&1 &
+wait_for "the registries" test -s "$SSL_CERT_FILE"
+"run_$suite"
