@@ -21,7 +21,10 @@ if wants unit; then
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi
-if wants unit; then run node scripts/local-go.sh test -v ./internal/...; fi
+if wants unit; then
+  run node scripts/local-go.sh test -v ./internal/...
+  run compare env CGO_ENABLED=0 go test -C tests/conformance -v ./compare
+fi
 if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
   run containerd cargo test --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
@@ -30,6 +33,7 @@ if wants containerd; then
   need vm-disk scripts/vm/disk.sh
   run containerd-vm scripts/test-vm.sh
   run bench cargo test --locked --no-fail-fast --workspace --test smoke -- --test-threads=1
+  run conformance scripts/conformance.sh critest client
 fi
 if wants vm; then
   need vm-disk scripts/vm/disk.sh
