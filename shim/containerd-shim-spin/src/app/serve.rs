@@ -28,7 +28,7 @@ use crate::sys;
 /// What this build can be triggered by.
 const TRIGGERS: [&str; 2] = ["http", "redis"];
 
-/// Runs the app, or fails as the plan says, once its container is started; until it is told to end. Returns its exit code.
+/// Runs the app once its container is started, until a signal asks it to end; or fails as the plan says. Returns its exit code.
 pub fn run(outcome: Outcome, descriptors: &mut Descriptors, reporter: Reporter) -> ExitCode {
     let runtime = match spin_trigger_http::runtime().map_err(Failure::internal("starting")) {
         Ok(runtime) => runtime,
@@ -47,7 +47,7 @@ pub fn run(outcome: Outcome, descriptors: &mut Descriptors, reporter: Reporter) 
     })
 }
 
-/// Gets everything ready to serve, behind the second wall; none where the app is told to end before.
+/// Gets everything ready to serve, behind the second wall; `None` where a signal asks the app to end before.
 async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Option<(Started, Signals)>, Failure> {
     // From here on: the first process of a container has no default action for signals.
     let mut signals = Signals::new()?;

@@ -110,7 +110,7 @@ const FCNTL: [i32; 8] = [
 /// were written to (`PAGEMAP_SCAN` of linux/fs.h, with which the engine resets an instance's memory).
 const IOCTL: [u64; 4] = [libc::FIONREAD, libc::FIONBIO, libc::TCGETS, 0xc060_6610];
 
-/// Options of prctl(2): a thread's name, and what the kernel told the process at its start (`PR_GET_AUXV` of linux/prctl.h).
+/// Options of prctl(2): a thread's name, and the process's auxiliary vector (`PR_GET_AUXV` of linux/prctl.h).
 const PRCTL: [i32; 2] = [libc::PR_SET_NAME, 0x4155_5856];
 
 /// Options of setsockopt(2), by level.

@@ -11,8 +11,8 @@ use landlock::{
 };
 use spin_runtime::Paths;
 
-/// Files that libraries read: the sources of randomness, what the C library looks up the names of hosts by, and what the kernel
-/// told the process at its start, which Linux has a system call for since 6.4.
+/// Files that libraries read: the sources of randomness, what the C library looks up the names of hosts by, and the process's
+/// auxiliary vector, which rustix gets by a system call since Linux 6.4.
 const LIBRARIES: [&str; 10] = [
     "/dev/random",
     "/dev/urandom",
