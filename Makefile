@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test test-vm conformance check bench profile shim images node-image publish
+.PHONY: help up down kubeconfig test test-vm conformance fuzz check bench profile shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ test-vm: ## the tests with containerd in a virtual machine, all of them (half an
 
 conformance: ## the suites of others with runc and with the shim (SUITES="critest client")
 	@scripts/conformance.sh $(SUITES)
+
+fuzz: ## look for inputs that break the parsers (SECONDS=60 for each of TARGETS="manifest routes …")
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 check: ## formatting, lints, licences, shell
 	@scripts/check.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Debian and root: by apt; elsewhere it says what is missing.
-# Usage: scripts/install.sh build|test|check|conformance
+# Usage: scripts/install.sh build|test|check|conformance|fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/apt.sh
@@ -14,12 +14,14 @@ case $(uname -m) in
 esac
 check=(shellcheck:/usr/bin/shellcheck)
 conformance=(containernetworking-plugins:/usr/lib/cni/bridge iptables:/usr/sbin/iptables iproute2:/sbin/ip)
+fuzz=(libclang-rt-19-dev:/usr/lib/llvm-19/lib/clang/19/lib/linux g++:/usr/bin/g++)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${test[@]}") ;;
   check) wanted=("${build[@]}" "${check[@]}") ;;
   conformance) wanted=("${build[@]}" "${test[@]}" "${conformance[@]}") ;;
-  *) echo "usage: $0 build|test|check|conformance" >&2; exit 2 ;;
+  fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
+  *) echo "usage: $0 build|test|check|conformance|fuzz" >&2; exit 2 ;;
 esac
 missing=()
 for entry in "${wanted[@]}"; do
