@@ -195,11 +195,15 @@ impl Cgroup {
         fs::write(dir.join(file), value)
     }
 
-    /// How many of its processes the kernel killed for want of memory.
-    pub fn oom_kills(&self) -> u64 {
+    /// How many of its processes the kernel killed for want of memory; none where the cgroup, or its controller, is gone.
+    pub fn oom_kills(&self) -> Option<u64> {
         let file = if self.is_unified() { "memory.events" } else { "memory.oom_control" };
-        let text = self.read("memory", file).unwrap_or_default();
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+        oom_kills_in(&self.read("memory", file)?)
+    }
+
+    /// The same for the cgroup above, with all that are below that one; version 1 does not count so.
+    pub fn oom_kills_above(&self) -> Option<u64> {
+        oom_kills_in(&fs::read_to_string(self.unified_dir()?.parent()?.join("memory.events")).ok()?)
     }
 
     /// Removes it with everything below it; fails as busy while a process is left.
@@ -227,6 +231,10 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
 fn child_dirs(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+fn oom_kills_in(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::console::Expected;
 use super::error::TaskError;
 use super::helper::{Helper, Line};
 use super::logger::{self, Logger};
+use super::oom::OomKills;
 use super::options::RuntimeOptions;
 use super::process::{Process, Streams};
 use super::reaper;
@@ -127,11 +128,11 @@ impl Tasks {
             id: request.id.clone(),
             bundle,
             init: Arc::new(Process::created(pid, handle, paths, streams)),
+            oom_kills: Arc::new(OomKills::new(&self.oom_kills, &cgroup)),
             cgroup,
             workload,
             hooks,
             line: tokio::sync::Mutex::new(line),
-            oom_kills: Arc::default(),
             paused: AtomicBool::new(false),
             execs: Mutex::default(),
         });

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub struct Tasks {
     /// A helper that waits for the next container to be created.
     ahead: Mutex<Option<Helper>>,
     events: Arc<Events>,
+    /// How many kills for want of memory were reported, of all containers.
+    pub(super) oom_kills: Arc<AtomicU64>,
     /// Where the daemon listens.
     socket: PathBuf,
     shut_down: watch::Sender<bool>,
@@ -86,7 +88,17 @@ impl Tasks {
     pub fn new(namespace: String, containerd: String, ttrpc: &str, socket: PathBuf) -> Result<Arc<Self>> {
         let events = Arc::new(Events::new(&namespace, ttrpc));
         let (slots, ahead, shut_down) = (Mutex::default(), Mutex::default(), watch::Sender::new(false));
-        Ok(Arc::new(Self { namespace, containerd, reaper: Reaper::start()?, slots, ahead, events, socket, shut_down }))
+        Ok(Arc::new(Self {
+            namespace,
+            containerd,
+            reaper: Reaper::start()?,
+            slots,
+            ahead,
+            events,
+            oom_kills: Arc::default(),
+            socket,
+            shut_down,
+        }))
     }
 
     /// Where events go.
@@ -221,8 +233,7 @@ impl Tasks {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let (id, pid) = (task.id.clone(), task.init.pid());
-        // What the watch has not seen yet.
-        task.oom_kills.report(&self.events, &id, task.cgroup.oom_kills());
+        task.oom_kills.report_at_end(&self.events, &id, &task.cgroup, &exit);
         log::info!(id, pid, status = exit.status; "ended");
         let (container_id, exited_at) = (id.clone(), Some(timestamp(exit.at)).into());
         let event = TaskExit { container_id, id, pid, exit_status: exit.status, exited_at, ..Default::default() };
