@@ -23,7 +23,7 @@ else
 fi
 # On macOS and Windows the shim can only be compiled inside docker; node-image.sh does that when there is none.
 if [ "$(uname -s)" = Linux ] && command -v cargo >/dev/null; then
-  step shim "the shim (the first build takes some ten minutes on two cores)" scripts/shim.sh quick
+  step shim "the shim (the first build takes some twenty minutes on two cores)" scripts/shim.sh quick
 fi
 step apps "the apps' images" scripts/apps-images.sh
 if [ "$kind" = local ]; then

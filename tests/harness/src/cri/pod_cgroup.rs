@@ -70,6 +70,16 @@ impl PodCgroup {
         })
     }
 
+    /// Makes the cgroup of a container, as a runtime does without systemd; to be removed before the pod's.
+    pub fn make_container(&self, id: &str) -> Cgroup {
+        for parent in self.cgroup.dirs() {
+            let dir = parent.join(id);
+            fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+            copy_cpuset(&parent, &dir);
+        }
+        self.of_container(id)
+    }
+
     /// Its memory limit in bytes.
     pub fn memory_limit(&self) -> Option<u64> {
         self.cgroup.memory_limit()
