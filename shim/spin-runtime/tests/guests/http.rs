@@ -183,12 +183,8 @@ async fn last_lines_of_ended_instances_are_dropped_and_counted_while_nobody_read
     let (left, filled) = tokio::join!(leaving, filling);
     assert!(left.iter().all(|answer| answer.status == 200) && filled.is_err());
     assert!(threads() < before + 200, "threads wait for the reader: {before}, then {}", threads());
-    let reading = std::thread::spawn(|| {
-        let lines = BufReader::new(stdout).lines().map(Result::unwrap);
-        lines.take_while(|line| line != "end").collect::<Vec<_>>()
-    });
-    assert_eq!(http.get("/?stdout=end").await.status, 200);
-    let text = reading.join().unwrap();
-    assert!(!text.iter().any(|line| line.contains("left")), "there was no room");
-    assert!(text.iter().any(|line| line.starts_with("3000 bytes of output were dropped")), "{:?}", text.last());
+    // Either there was room for the last lines, or there is a line about them.
+    let mut lines = BufReader::new(stdout).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.contains("left") || line.contains("dropped")).expect("the output goes on");
+    assert!(line.starts_with("3000 bytes of output were dropped"), "{line}");
 }
