@@ -1,4 +1,4 @@
-//! What the pod's volumes hold for the app: the runtime config and the files of key-value stores.
+//! The pod's volumes, in which the app finds the runtime config and the files of key-value stores.
 //!
 //! Only volumes count. What the image holds at the same paths comes from the app's author, not from those who run the app, and
 //! a directory of the container's root ends with the container.

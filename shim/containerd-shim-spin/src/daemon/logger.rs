@@ -29,7 +29,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take to end after it could read the last of the output.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a URI asks for.
+/// A logging program, as the URI of a stream names it.
 #[derive(Debug, PartialEq)]
 struct Program {
     path: PathBuf,

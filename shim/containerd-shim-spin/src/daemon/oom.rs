@@ -49,11 +49,11 @@ impl OomKills {
         }
     }
 
-    /// The same once the container has ended, for what the watch has not seen.
+    /// Publishes the kills that the watch has not seen, once the container has ended.
     pub fn report_at_end(&self, events: &Events, id: &str, cgroup: &Cgroup, exit: &Exit) {
         match cgroup.oom_kills() {
             Some(count) => self.report(events, id, count),
-            // Removed before anyone has read it: a kill in the pod that no container had is of one that was killed and is gone.
+            // The cgroup was removed before its counter was read. A kill in the pod that was reported of no container is this one's.
             None if exit.status == KILLED => {
                 let missed = cgroup.oom_kills_above().map_or(0, |count| self.missed(count));
                 self.report(events, id, self.reported.load(Ordering::Relaxed) + missed);

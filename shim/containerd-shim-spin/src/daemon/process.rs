@@ -15,7 +15,7 @@ use super::reaper::Exit;
 use crate::stdio::{Held, Paths};
 use crate::sys;
 
-/// What is there for the streams of a process.
+/// The daemon's ends of a process's streams, and the logging program that reads its output.
 #[derive(Debug)]
 pub struct Streams {
     /// What is held open.
