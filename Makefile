@@ -5,7 +5,7 @@
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-up: ## cluster up, apps deployed, http://localhost:8088 answers (CLUSTER=k3d|local)
+up: ## cluster up, apps deployed, http://localhost:8088 answers (BASE=k3s|local)
 	@scripts/up.sh
 
 down: ## cluster down, nothing left behind

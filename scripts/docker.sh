@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 pidfile=$DOCKER_RUN/docker.pid
 
+# has_capability NUMBER (linux/capability.h): may this root ever have it?
+has_capability() { [ $((0x$(awk '/^CapBnd/ {print $2}' /proc/self/status) >> $1 & 1)) = 1 ]; }
+
 start() {
   if docker info >/dev/null 2>&1; then return; fi
   if [ "$(id -u)" != 0 ]; then
@@ -18,9 +21,14 @@ start() {
     exit 1
   fi
   mkdir -p "$DOCKER_RUN"
+  local runtime=()
+  # k3d's containers are privileged, and runc fails to give them a capability that this root lacks.
+  if ! has_capability 24; then
+    runtime=(--add-runtime "without-sys-resource=$BASE_DIR/bin/runc-without-sys-resource" --default-runtime without-sys-resource)
+  fi
   # no IPv6 rules: the cluster has no IPv6, and rules that were never made need not be taken away
   setsid dockerd --data-root "$PWD/.state/docker" --exec-root "$DOCKER_RUN/exec" --pidfile "$pidfile" -H "unix://$DOCKER_RUN/docker.sock" \
-    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$CLUSTER_NAME" --ip6tables=false >.state/logs/dockerd.log 2>&1 </dev/null &
+    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$CLUSTER_NAME" --ip6tables=false "${runtime[@]}" >.state/logs/dockerd.log 2>&1 </dev/null &
   if ! wait_until 60 "docker's daemon" docker -H "unix://$DOCKER_RUN/docker.sock" info; then
     tail -n 20 .state/logs/dockerd.log >&2
     exit 1

@@ -4,7 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/cluster-env.sh
-kind=$(scripts/cluster-kind.sh)
 mkdir -p "$CLUSTER_DIR"
 server=$(docker inspect -f '{{.Id}}' "$SERVER_NODE") worker=$(docker inspect -f '{{.Id}}' "$WORKER_NODE")
 
@@ -15,11 +14,7 @@ for archive in "$@"; do
     [ -e "$CLUSTER_DIR/image-$node-$digest" ] || missing+=("$node")
   done
   if [ ${#missing[@]} -eq 0 ]; then continue; fi
-  if [ "$kind" = k3d ]; then
-    k3d image import -c "$CLUSTER_NAME" "$archive" >&2
-  else
-    for node in "${missing[@]}"; do docker exec -i "$node" ctr -n k8s.io images import --local - <"$archive" >&2; done
-  fi
+  k3d image import -c "$CLUSTER_NAME" "$archive" >&2
   for node in "${missing[@]}"; do touch "$CLUSTER_DIR/image-$node-$digest"; done
   echo "$archive"
 done

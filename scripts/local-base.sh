@@ -20,9 +20,9 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
 done
 mkdir -p "$bin" .state/bin
 scripts/local-go.sh build -ldflags "$flags" -o "$bin/" ./cmd/... github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
-# pause and CoreDNS run in pods, from images of their own
+# run from images of their own
 mkdir -p "$BASE_DIR/pods"
-mv "$bin/pause" "$bin/coredns" "$BASE_DIR/pods/"
+mv "$bin/pause" "$bin/coredns" "$bin/loadbalancer" "$BASE_DIR/pods/"
 for program in "${programs[@]}"; do ln -sf kube "$bin/$program"; done
 for program in containerd containerd-shim-runc-v2 ctr kubeadm kubectl; do ln -sf "../base/bin/$program" ".state/bin/$program"; done
 echo "$current" >"$stamp"

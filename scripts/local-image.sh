@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The local base as a docker image (LOCAL_BASE in cluster-env.sh), and the image archives of the pods that every cluster has: pause and CoreDNS inside the
+# The local base as a docker image, with those of k3d's load balancer and tools (LOCAL_… in cluster-env.sh), and the image archives of the pods that every cluster has: pause and CoreDNS inside the
 # base, Redis as .state/base/images/redis.tar. Usage: scripts/local-image.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ archive redis docker.io/library/redis:7 "$BASE_DIR/redis.tar" 'USER 999:999' 'WO
 
 # is the image there, and newer than all that is in it?
 current() {
-  docker image inspect "$LOCAL_ROOTFS" "$LOCAL_BASE" || return 1
+  docker image inspect "$LOCAL_ROOTFS" "$LOCAL_BASE" "$LOCAL_LOADBALANCER" "$LOCAL_TOOLS" || return 1
   for part in "$BASE_DIR"/{bin.stamp,node.tar,images/pause.tar,images/coredns.tar} node-image/local/Dockerfile; do
     [ "$BASE_DIR/image.stamp" -nt "$part" ] || return 1
   done
@@ -42,8 +42,10 @@ if current >/dev/null 2>&1; then exit 0; fi
 docker import "$BASE_DIR/node.tar" "$LOCAL_ROOTFS"
 rm -rf "$BASE_DIR/context"
 mkdir -p "$BASE_DIR/context/images"
-cp -al "$BASE_DIR/bin" "$BASE_DIR/context/bin"
+cp -al "$BASE_DIR/bin" "$BASE_DIR/pods/pause" "$BASE_DIR/pods/loadbalancer" "$BASE_DIR/context/"
 cp -al "$images/pause.tar" "$images/coredns.tar" "$BASE_DIR/context/images/"
-docker_build -t "$LOCAL_BASE" --build-arg "ROOTFS=$LOCAL_ROOTFS" -f node-image/local/Dockerfile "$BASE_DIR/context"
+for image in "loadbalancer $LOCAL_LOADBALANCER" "tools $LOCAL_TOOLS" "node $LOCAL_BASE"; do
+  docker_build -t "${image#* }" --target "${image%% *}" --build-arg "ROOTFS=$LOCAL_ROOTFS" -f node-image/local/Dockerfile "$BASE_DIR/context"
+done
 rm -rf "$BASE_DIR/context"
 touch "$BASE_DIR/image.stamp"

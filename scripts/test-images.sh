@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# What the cluster's tests need beside the apps: test guests as images on the nodes, and a registry that the nodes reach as registry.local:5000.
+# What the cluster's tests need beside the apps: test guests as images on the nodes, and a registry by k3d that the nodes reach as
+# k3d-registry.localhost:5000 (node-image/k3d.yaml).
 # Usage: scripts/test-images.sh start|stop
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/cluster-env.sh
+. scripts/docker-build.sh
 dir=.state/test
-pidfile=$dir/registry.pid
+registry=registry.localhost
+image=$CLUSTER_NAME/test-registry:latest
 
 app() { # NAME GUEST LINES...: an app's directory with one HTTP component
   local name=$1 guest=$2
@@ -20,7 +23,7 @@ app() { # NAME GUEST LINES...: an app's directory with one HTTP component
 }
 
 start() {
-  rm -rf "$dir" && mkdir -p "$dir/data"
+  rm -rf "$dir" && mkdir -p "$dir/registry"
   app hello hello-p2
   app probe probe-http
   app kv kv 'key_value_stores = ["default"]'
@@ -28,15 +31,15 @@ start() {
   app bad hello-p2 'colour = "red"'
   cargo run --locked -q -p harness --bin image -- "$dir" hello probe kv outbound bad
   scripts/image-import.sh "$dir"/{hello,probe,kv,outbound,bad}.tar
-  printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "0.0.0.0:5000"}\n' "$PWD/$dir/data" >"$dir/registry.yml"
-  setsid docker-registry serve "$dir/registry.yml" >.state/logs/registry.log 2>&1 </dev/null &
-  echo $! >"$pidfile"
+  cp tests/cluster/registry/config.yml /usr/bin/docker-registry "$dir/registry/"
+  docker_build -t "$image" --build-arg "ROOTFS=$LOCAL_ROOTFS" -f tests/cluster/registry/Dockerfile "$dir/registry"
+  k3d registry create "$registry" --image "$image" --port 127.0.0.1:5000 --default-network "$NETWORK" --no-help
   wait_until 20 "a registry" curl -fsS http://127.0.0.1:5000/v2/
   scripts/publish.sh 127.0.0.1:5000/test
 }
 
 stop() {
-  if [ -f "$pidfile" ]; then kill "$(cat "$pidfile")" 2>/dev/null || true; fi
+  k3d registry delete "k3d-$registry" || true
   rm -rf "$dir"
 }
 

@@ -4,12 +4,9 @@ package containerd
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 )
 
 const (
@@ -18,8 +15,7 @@ const (
 	// PauseImage is the image of every pod's sandbox, imported at each start.
 	PauseImage = "spin-node.local/pause:1"
 
-	configDir      = "/etc/containerd"
-	hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789.-"
+	configDir = "/etc/containerd"
 )
 
 // shims are the runtimes that are added when their program is there. k3s knows
@@ -85,40 +81,13 @@ func config(lookPath func(string) (string, error)) string {
 	return text
 }
 
-// hosts returns the hosts.toml of a registry that speaks plain HTTP.
-func hosts(registry string) string {
-	return fmt.Sprintf("server = \"http://%[1]s\"\n\n[host.\"http://%[1]s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", registry)
-}
-
-// Configure writes the configuration and returns its path. Registries are
-// HOST:PORT, spoken to in plain HTTP.
-func Configure(registries []string) (string, error) {
+// Configure writes the configuration and returns its path.
+func Configure() (string, error) {
 	path := filepath.Join(configDir, "config.toml")
 	if err := write(path, config(exec.LookPath)); err != nil {
 		return "", err
 	}
-	for _, registry := range registries {
-		if err := checkRegistry(registry); err != nil {
-			return "", err
-		}
-		if err := write(filepath.Join(configDir, "certs.d", registry, "hosts.toml"), hosts(registry)); err != nil {
-			return "", err
-		}
-	}
-	return path, nil
-}
-
-// checkRegistry keeps the name, which becomes a folder's and stands in TOML,
-// to what a host and a port may be.
-func checkRegistry(registry string) error {
-	host, port, err := net.SplitHostPort(registry)
-	if err != nil {
-		return fmt.Errorf("registry %q: %w", registry, err)
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil || strings.Trim(host, hostCharacters) != "" || strings.HasPrefix(host, ".") {
-		return fmt.Errorf("registry %q: not HOST:PORT", registry)
-	}
-	return nil
+	return path, configureRegistries()
 }
 
 func write(path, text string) error {

@@ -41,14 +41,3 @@ func TestWithoutTheShimThereIsOnlyRunc(t *testing.T) {
 		t.Errorf("got %v", all)
 	}
 }
-
-func TestOnlyAHostAndPortNamesARegistry(t *testing.T) {
-	if err := checkRegistry("registry.local:5000"); err != nil {
-		t.Error(err)
-	}
-	for _, bad := range []string{"../../etc:1", "registry.local", "a\"b:5000", "..:80", "a:port"} {
-		if checkRegistry(bad) == nil {
-			t.Errorf("%q accepted", bad)
-		}
-	}
-}

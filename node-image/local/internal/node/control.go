@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"log"
 	"os"
 
 	"spin-node/internal/supervise"
@@ -16,6 +17,9 @@ const (
 )
 
 func runControlPlane(ctx context.Context, group *supervise.Group, s Settings) error {
+	if err := makeCredentials(ctx, s); err != nil {
+		return err
+	}
 	if err := os.MkdirAll("/var/lib/kine", 0o700); err != nil {
 		return err
 	}
@@ -37,12 +41,31 @@ func runControlPlane(ctx context.Context, group *supervise.Group, s Settings) er
 	group.Keep(controllers()...)
 	group.Keep("kube-scheduler", "--kubeconfig="+credentials+"/scheduler.conf", "--leader-elect=false", "--profiling=false",
 		"--authentication-kubeconfig="+credentials+"/scheduler.conf", "--authorization-kubeconfig="+credentials+"/scheduler.conf")
-	return command(ctx, "kubectl", "apply", "-f", settingsDir+"/manifests")
+	log.Print("the API answers")
+	if err := admitAgents(ctx); err != nil {
+		return err
+	}
+	if err := writeManifests(s); err != nil {
+		return err
+	}
+	m := newManifests()
+	err = supervise.Until(ctx, limit, "the manifests", func() error { return m.applyChanged(ctx) })
+	if err != nil {
+		return err
+	}
+	go m.follow(ctx)
+	if s.has("coredns") {
+		// k3d waits for these words of k3s and adds names to the manifest then.
+		log.Print("Cluster dns configmap has been set")
+	}
+	return nil
 }
 
 // finishControlPlane does what needs the node itself to be registered.
 func finishControlPlane(ctx context.Context, group *supervise.Group, s Settings) error {
-	group.Keep("ingress", "-kubeconfig="+credentials+"/ingress.conf", "-listen=:80")
+	if s.has("traefik") {
+		group.Keep("ingress", "-kubeconfig="+credentials+"/ingress.conf", "-listen=:80")
+	}
 	// a kubelet may not give itself a role
 	return supervise.Until(ctx, limit, "the server's role", func() error {
 		return command(ctx, "kubectl", "label", "--overwrite", "node", s.Name, "node-role.kubernetes.io/control-plane=true")
@@ -55,7 +78,7 @@ func apiServer(s Settings) []string {
 		"--etcd-servers=unix://" + kineSocket,
 		"--service-cluster-ip-range=" + serviceRange,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
-		"--allow-privileged=true", "--profiling=false",
+		"--allow-privileged=true", "--enable-bootstrap-token-auth=true", "--profiling=false",
 		"--client-ca-file=" + pki + "/ca.crt",
 		"--tls-cert-file=" + pki + "/apiserver.crt", "--tls-private-key-file=" + pki + "/apiserver.key",
 		"--kubelet-client-certificate=" + pki + "/apiserver-kubelet-client.crt",
@@ -77,6 +100,8 @@ func controllers() []string {
 	return []string{
 		"kube-controller-manager", "--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+		// bootstrapsigner signs cluster-info, which it does not do by default
+		"--controllers=*,bootstrapsigner",
 		"--use-service-account-credentials=true", "--leader-elect=false", "--profiling=false",
 		"--allocate-node-cidrs=true", "--cluster-cidr=" + podRange, "--service-cluster-ip-range=" + serviceRange,
 		"--root-ca-file=" + pki + "/ca.crt", "--service-account-private-key-file=" + pki + "/sa.key",

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"fmt"
@@ -22,7 +23,7 @@ const (
 	logs = "/var/log/spin-node"
 	// the files of the folders config and manifests
 	settingsDir = "/etc/spin-node"
-	// what kubeadm made for this node: certificates and kubeconfigs
+	// this node's certificates and kubeconfigs
 	credentials = "/etc/kubernetes"
 	// archives that every node holds, pause and CoreDNS
 	images = "/usr/share/spin-node/images"
@@ -59,33 +60,59 @@ func Run(ctx context.Context, s Settings) error {
 }
 
 func bringUp(ctx context.Context, group *supervise.Group, s Settings) error {
-	if err := runContainerd(ctx, group, s.InsecureRegistries); err != nil {
+	if err := runContainerd(ctx, group); err != nil {
 		return err
 	}
 	log.Print("containerd runs")
+	var err error
 	if s.Server {
-		if err := runControlPlane(ctx, group, s); err != nil {
-			return err
-		}
-		log.Print("the API answers")
+		err = runControlPlane(ctx, group, s)
+	} else {
+		err = join(ctx, s)
 	}
-	group.Keep("kubelet", "--config="+settingsDir+"/config/kubelet.yaml", "--kubeconfig="+credentials+"/kubelet.conf",
-		"--hostname-override="+s.Name, "--node-ip="+s.IP.String())
-	group.Keep("kube-proxy", "--config="+settingsDir+"/config/kube-proxy.yaml", "--hostname-override="+s.Name)
-	group.Keep("flanneld", "-kubeconfig="+credentials+"/flannel.conf", "-network="+settingsDir+"/config/flannel.json",
-		"-subnet-file="+subnetFile, "-iface="+iface)
-	if err := supervise.Until(ctx, limit, "the node's subnet", writeConflist); err != nil {
+	if err != nil {
+		return err
+	}
+	if err := runNode(ctx, group, s); err != nil {
 		return err
 	}
 	log.Print("the pod network is there")
 	if s.Server {
-		return finishControlPlane(ctx, group, s)
+		if err := finishControlPlane(ctx, group, s); err != nil {
+			return err
+		}
 	}
+	// k3d waits for these words of k3s.
+	log.Print(map[bool]string{true: "k3s is up and running", false: "Successfully registered node"}[s.Server], ": ", s.Name)
 	return nil
 }
 
-func runContainerd(ctx context.Context, group *supervise.Group, registries []string) error {
-	config, err := containerd.Configure(registries)
+// runNode runs what every node runs, and returns once the node is registered
+// and has its part of the pod network.
+func runNode(ctx context.Context, group *supervise.Group, s Settings) error {
+	kubelet := []string{"kubelet", "--config=" + settingsDir + "/config/kubelet.yaml", "--kubeconfig=" + kubeletConfig,
+		"--hostname-override=" + s.Name, "--node-ip=" + s.IP.String()}
+	if len(s.Labels) > 0 {
+		kubelet = append(kubelet, "--node-labels="+strings.Join(s.Labels, ","))
+	}
+	if !s.Server {
+		kubelet = append(kubelet, "--bootstrap-kubeconfig="+bootstrapConfig)
+	}
+	group.Keep(kubelet...)
+	err := supervise.Until(ctx, limit, "the registration of the node", func() error {
+		return command(ctx, "kubectl", "--kubeconfig="+kubeletConfig, "get", "node", s.Name)
+	})
+	if err != nil {
+		return err
+	}
+	group.Keep("kube-proxy", "--config="+settingsDir+"/config/kube-proxy.yaml", "--hostname-override="+s.Name)
+	group.Keep("flanneld", "-kubeconfig="+kubeletConfig, "-network="+settingsDir+"/config/flannel.json",
+		"-subnet-file="+subnetFile, "-iface="+iface)
+	return supervise.Until(ctx, limit, "the node's subnet", writeConflist)
+}
+
+func runContainerd(ctx context.Context, group *supervise.Group) error {
+	config, err := containerd.Configure()
 	if err != nil {
 		return err
 	}
@@ -108,12 +135,22 @@ func runContainerd(ctx context.Context, group *supervise.Group, registries []str
 
 // command runs a program to its end; its output is part of the error.
 func command(ctx context.Context, argv ...string) error {
+	_, err := output(ctx, argv...)
+	return err
+}
+
+// output returns what a program prints; what it says of a failure is part of
+// the error.
+func output(ctx context.Context, argv ...string) ([]byte, error) {
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.Env = append(os.Environ(), "KUBECONFIG="+credentials+"/admin.conf")
-	if output, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(output)))
+	c.Env = append(os.Environ(), "KUBECONFIG="+adminConfig)
+	var said bytes.Buffer
+	c.Stderr = &said
+	text, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(said.String()))
 	}
-	return nil
+	return text, nil
 }
 
 // unpack writes the embedded files below a folder.
