@@ -41,14 +41,17 @@ if wants vm; then
 fi
 if wants cluster; then
   trap 'scripts/test-images.sh stop; scripts/down.sh >>.state/logs/test-down.log 2>&1' EXIT
-  need up env CLUSTER=local scripts/up.sh
-  run up-again env CLUSTER=local scripts/test-up.sh
+  need up env BASE=local scripts/up.sh
+  run up-again env BASE=local scripts/test-up.sh
   . scripts/cluster-env.sh
   need test-images scripts/test-images.sh start
-  export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=registry.local:5000/test/restaurant:0.1.0
+  export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=k3d-registry.localhost:5000/test/restaurant:0.1.0
   # shellcheck disable=SC2046 # one word an argument
   run cluster cargo test --locked --no-fail-fast --workspace $(tests_in tests/cluster) -- --test-threads=2
   need test-registry scripts/test-images.sh stop
+  run k3d scripts/test-k3d.sh
   run down scripts/test-down.sh
+  run readme scripts/test-readme.sh
+  run down-again scripts/test-down.sh
   trap - EXIT
 fi
