@@ -82,6 +82,16 @@ pub fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
+/// The longest URL that an error shows.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// The URL as errors may show it: without user name and password, and cut to [`MAX_SHOWN_CHARS`].
+fn without_user(url: &str) -> String {
+    let start = url.find("://").map_or(0, |start| start + 3);
+    let rest = url[start..].rsplit_once('@').map_or(&url[start..], |(_, rest)| rest);
+    url[..start].chars().chain(rest.chars()).take(MAX_SHOWN_CHARS).collect()
+}
+
 /// What to tell the person who reads a component's stderr when it was denied an address.
 pub fn denied_hint(component: &str, url: &OutboundUrl) -> String {
     format!(

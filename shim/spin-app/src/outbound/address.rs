@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{default_port, host};
+use super::{default_port, host, without_user};
 use crate::Error;
 
 /// An address a component wants to reach. Whoever connects should connect to these parts, not read the URL again in its own way.
@@ -59,13 +59,6 @@ fn parse(url: &str, default_scheme: &str) -> Result<OutboundUrl, &'static str> {
     };
     let host = if place.starts_with('[') { host::ipv6(name) } else { host::name(name) };
     Ok(OutboundUrl { scheme, host: host?, port })
-}
-
-/// The URL as it may be shown: without user name and password, and not for pages.
-fn without_user(url: &str) -> String {
-    let start = url.find("://").map_or(0, |start| start + 3);
-    let rest = url[start..].rsplit_once('@').map_or(&url[start..], |(_, rest)| rest);
-    url[..start].chars().chain(rest.chars()).take(200).collect()
 }
 
 #[cfg(test)]

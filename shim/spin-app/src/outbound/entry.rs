@@ -6,6 +6,7 @@ use super::{
     OutboundUrl, default_port,
     host::{Cidr, HostPattern},
     port::PortPattern,
+    without_user,
 };
 use crate::Error;
 
@@ -20,9 +21,11 @@ pub struct AllowedHost {
 }
 
 impl AllowedHost {
-    /// Reads an entry whose variables are already resolved.
+    /// Reads an entry whose variables are already resolved. A user name and a password, which the address in a variable
+    /// may have, don't count and are not kept.
     pub fn parse(entry: &str) -> Result<Self, Error> {
-        parse(entry.trim()).map_err(|reason| Error::AllowedHost { entry: entry.to_owned(), reason })
+        let entry = entry.trim();
+        parse(entry).map_err(|reason| Error::AllowedHost { entry: without_user(entry), reason })
     }
 
     /// Whether it allows the address.
@@ -71,7 +74,7 @@ impl fmt::Display for AllowedHost {
 }
 
 fn parse(entry: &str) -> Result<AllowedHost, String> {
-    let (scheme, rest) = entry.split_once("://").ok_or_else(|| without_scheme(entry))?;
+    let (scheme, rest) = entry.split_once("://").ok_or_else(|| without_scheme(&without_user(entry)))?;
     let scheme = match scheme {
         "*" => None,
         list if list.starts_with('{') => {
@@ -80,9 +83,12 @@ fn parse(entry: &str) -> Result<AllowedHost, String> {
         word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => Some(word.to_ascii_lowercase()),
         word => return Err(format!("its scheme `{word}` must be letters alone, or `*`")),
     };
-    let (host, port) = host_and_port(rest)?;
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let place = rest[..authority].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    let (host, port) = host_and_port(place)?;
     let port = PortPattern::parse(port, scheme.as_deref().unwrap_or("*"))?;
-    Ok(AllowedHost { original: entry.to_owned(), scheme, host, port })
+    let original = format!("{}://{place}", scheme.as_deref().unwrap_or("*"));
+    Ok(AllowedHost { original, scheme, host, port })
 }
 
 fn without_scheme(entry: &str) -> String {
@@ -198,7 +204,26 @@ mod tests {
     }
 
     #[test]
-    fn paths_users_and_odd_wildcards_are_refused() {
+    fn user_and_password_do_not_count_and_are_never_shown() {
+        for entry in ["redis://user:secret@cache:1", "redis://:secret@cache:1", "redis://:sec@ret@cache:1"] {
+            assert!(allows(entry, "redis://cache:1") && allows(entry, "redis://other:secrets@cache:1"), "{entry}");
+            assert!(!allows(entry, "redis://user:1"), "{entry}");
+            assert_eq!(AllowedHost::parse(entry).unwrap().to_string(), "redis://cache:1");
+        }
+        assert!(allows("http://user@[::1]:81", "http://[::1]:81"));
+        for entry in [
+            "redis://:secret@cache:x",
+            "redis://:secret@a b",
+            "redis://:secret@cache/path",
+            "r1://:secret@cache",
+            "me:secret@cache:1",
+        ] {
+            assert!(!refused(entry).contains("secret"), "{}", refused(entry));
+        }
+    }
+
+    #[test]
+    fn paths_and_odd_wildcards_are_refused() {
         for entry in ["http://h/path", "http://h:80/path", "http://[::1]/path", "http://10.0.0.0/8/9"] {
             assert!(refused(entry).contains("path"), "{entry}");
         }
@@ -206,7 +231,9 @@ mod tests {
             "http://a.*.com",
             "http://*a.com",
             "http://*.*.com",
-            "http://user@h",
+            "http://user@",
+            "http://h/@other",
+            "http://h?@other",
             "http://{a,b}",
             "http://h?x",
             "http://[::1",
