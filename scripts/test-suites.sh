@@ -12,7 +12,8 @@ need python scripts/python.sh
 need apps scripts/wasm.sh apps
 CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-gnu
 export CARGO_BUILD_TARGET
-export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/.state/shim SPIN_OCI=$PWD/.state/shim/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin
+export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/.state/shim SPIN_OCI=$PWD/.state/shim/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin \
+  CONTAINERD_1_7_BIN=$PWD/.state/containerd-1.7
 need shim scripts/shim.sh quick
 
 if wants unit; then
@@ -21,6 +22,7 @@ if wants unit; then
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi
+if wants containerd || wants vm; then need containerd-1.7 scripts/containerd-1.7.sh; fi
 if wants unit; then
   run node scripts/local-go.sh test -v ./internal/...
   run compare env CGO_ENABLED=0 go test -C tests/conformance -v ./compare

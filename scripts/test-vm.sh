@@ -39,6 +39,7 @@ cp "$SPIN_TEST_COMPONENTS"/*.wasm "$job/components/"
 cp -a "$CONTAINERD_V2_BIN" "$job/state/bin"
 cp -a "$CONTAINERD_V2_BIN/../base/bin" "$job/state/base/bin"
 cp "$CONTAINERD_V2_BIN/../base/pods/pause" "$job/state/base/pods/"
+cp -a "$CONTAINERD_1_7_BIN" "$job/containerd-1.7"
 for app in restaurant kitchen; do cp -a "apps/$app" "$job/apps/"; done
 for guest in tests/components/first-*; do cp -a "$guest" "$job/guests/"; done
 pwd >"$job/repository"

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd /job
 export HOME=/root SPIN_TEST_COMPONENTS=$PWD/components SPIN_SHIM_DIR=$PWD/shim SPIN_OCI=$PWD/shim/spin-oci
-export CONTAINERD_V2_BIN=$PWD/state/bin
+export CONTAINERD_V2_BIN=$PWD/state/bin CONTAINERD_1_7_BIN=$PWD/containerd-1.7
 # Emulated processors are slow, and time limits are for ordinary ones.
 export SPIN_TEST_PATIENCE=5
 # Tests were compiled with the paths of sources that they read.

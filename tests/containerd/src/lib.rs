@@ -1,6 +1,7 @@
 //! What the tests in `tests/` share that call the shim as containerd does: containers that containerd knows and has no task of.
 
 pub mod hijack;
+pub mod leftovers;
 pub mod ways_out;
 
 use std::fs;

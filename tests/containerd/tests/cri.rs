@@ -1,14 +1,10 @@
 //! Pods over containerd's CRI, as a kubelet makes them, under the cgroup driver that `SPIN_TEST_CGROUP_DRIVER` names. All but the
 //! tests whose names begin with `spin_app` also hold for the pods of runc (`SPIN_TEST_HANDLER=runc`).
 
-use std::fs;
-
+use containerd_tests::leftovers::assert_removed_pod_leaves_nothing;
 use harness::cgroup::Cgroup;
 use harness::cri::Node;
 use harness::cri::v1::{ContainerState, LinuxContainerResources};
-use harness::process::{command_line, pids};
-use harness::wait::holds;
-use harness::wait_for;
 
 const MIB: i64 = 1 << 20;
 
@@ -173,17 +169,5 @@ fn removed_container_leaves_no_cgroup() {
 
 #[test]
 fn removed_pod_leaves_no_cgroup_process_or_mount() {
-    let node = Node::shared();
-    let pod = node.pod("gone");
-    let (app, sidecar) = (pod.app(limited()), pod.sidecar(limited()));
-    let cgroups = [pod.pid(), app.pid(), sidecar.pid()].map(Cgroup::of);
-    let ids = [pod.id(), app.id(), sidecar.id()].map(str::to_owned);
-    let _still_there = pod.remove();
-    for cgroup in cgroups {
-        assert!(cgroup.dirs().is_empty(), "{:?}", cgroup.dirs());
-    }
-    let named = |line: &str| ids.iter().any(|id| line.contains(id.as_str()));
-    wait_for("the pod's shim to end", 10, || holds(!pids().into_iter().any(|pid| named(&command_line(pid)))));
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
-    assert!(!mounts.lines().any(named), "{mounts}");
+    assert_removed_pod_leaves_nothing(&Node::shared());
 }

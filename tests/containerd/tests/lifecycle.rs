@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use containerd_tests::leftovers::assert_deleted_task_leaves_nothing;
 use harness::containerd::pause_program;
 use harness::process::{command_line, pids};
 use harness::shim::program;
@@ -30,27 +31,9 @@ fn an_app_serves_on_when_containerd_is_killed() {
     survives(9);
 }
 
-/// Processes whose command line names `needle`.
-fn processes(needle: &str) -> Vec<String> {
-    pids().into_iter().map(command_line).filter(|line| line.contains(needle)).collect()
-}
-
 #[test]
 fn no_process_mount_or_cgroup_outlives_its_task() {
-    let containerd = Containerd::v2();
-    let mut task = containerd.serve("gone", &SpinApp::http("hello-p2", ""));
-    task.get("/");
-    let left = || containerd.cgroups().map(|dir| dir.join("gone")).filter(|dir| dir.exists()).collect::<Vec<_>>();
-    assert!(!left().is_empty(), "the task has a cgroup of its own");
-    task.kill("TERM");
-    assert_eq!(task.wait(), Some(0));
-    containerd.ctr(&["tasks", "rm", "gone"]);
-    let dir = containerd.dir().to_str().expect("a temporary path is text");
-    wait_for("the shim to end", 10, || holds(processes("containerd-shim-spin-v2").iter().all(|line| !line.contains(dir))));
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
-    let state = containerd.state().to_str().expect("a temporary path is text");
-    assert!(!mounts.contains(dir) && !mounts.contains(state), "{mounts}");
-    assert!(left().is_empty(), "{:?}", left());
+    assert_deleted_task_leaves_nothing(&Containerd::v2());
 }
 
 #[test]

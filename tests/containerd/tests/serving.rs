@@ -58,13 +58,6 @@ fn exchange(task: &Task, sent: &[u8], length: usize) -> Vec<u8> {
     answer
 }
 
-#[test]
-fn a_plain_image_answers_under_containerd_1_6() {
-    let containerd = Containerd::v1();
-    let task = containerd.serve("hello", &SpinApp::http("hello-p2", ""));
-    assert_eq!(task.get("/").status, 200);
-}
-
 /// The files of the node's cache that hold code of this guest, by what they are on disk.
 fn code_of(guest: &str) -> Vec<(u64, SystemTime)> {
     let code = cached(guest).into_iter().filter(|file| file.extension().is_some_and(|end| end == "code"));

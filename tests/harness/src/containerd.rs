@@ -30,23 +30,53 @@ pub fn pause_program() -> PathBuf {
     Path::new(&required_env("CONTAINERD_V2_BIN")).join("../base/pods/pause")
 }
 
+/// The releases of containerd that the tests run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Release {
+    /// 1.6, of Debian.
+    V1_6,
+    /// 1.7, which `scripts/containerd-1.7.sh` builds.
+    V1_7,
+    /// 2.4, that of the local cluster.
+    V2_4,
+}
+
+impl Release {
+    /// The directory of its programs.
+    fn bin(self) -> PathBuf {
+        match self {
+            Self::V1_6 => PathBuf::from("/usr/bin"),
+            Self::V1_7 => PathBuf::from(required_env("CONTAINERD_1_7_BIN")),
+            Self::V2_4 => PathBuf::from(required_env("CONTAINERD_V2_BIN")),
+        }
+    }
+
+    /// The version of its configuration's format.
+    fn configuration_version(self) -> u32 {
+        match self {
+            Self::V1_6 | Self::V1_7 => 2,
+            Self::V2_4 => 3,
+        }
+    }
+}
+
 impl Containerd {
-    /// The current containerd, 2.x.
+    /// The current containerd.
     pub fn v2() -> Self {
-        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3, None)
+        Self::of(Release::V2_4)
     }
 
-    /// The current containerd with its CRI plugin and this configuration of its plugins; it works in CRI's namespace.
-    pub fn with_cri(plugins: &str) -> Self {
-        Self::start(PathBuf::from(required_env("CONTAINERD_V2_BIN")), 3, Some(plugins))
+    /// A containerd of this release, without its CRI plugin.
+    pub fn of(release: Release) -> Self {
+        Self::start(release, None)
     }
 
-    /// Debian's containerd, 1.6.
-    pub fn v1() -> Self {
-        Self::start(PathBuf::from("/usr/bin"), 2, None)
+    /// A containerd of this release with its CRI plugin and this configuration of its plugins; it works in CRI's namespace.
+    pub fn with_cri(release: Release, plugins: &str) -> Self {
+        Self::start(release, Some(plugins))
     }
 
-    fn start(bin: PathBuf, version: u32, cri: Option<&str>) -> Self {
+    fn start(release: Release, cri: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix("ctrd").tempdir().expect("a temporary directory");
         let (namespace, disabled, plugins) = match cri {
             Some(plugins) => ("k8s.io".to_owned(), DISABLED.to_owned(), plugins),
@@ -55,12 +85,13 @@ impl Containerd {
         let state = tempfile::Builder::new().prefix("ctrd").tempdir_in("/dev/shm").expect("a directory in memory");
         let root = dir.path().display();
         let text = format!(
-            "version = {version}\nroot = \"{root}/root\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n\
+            "version = {}\nroot = \"{root}/root\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n\
              [grpc]\naddress = \"{root}/sock\"\n[ttrpc]\naddress = \"{root}/sock.ttrpc\"\n{plugins}",
+            release.configuration_version(),
             state.path().display()
         );
         fs::write(dir.path().join("config.toml"), text).expect("the configuration can be written");
-        let mut containerd = Self { dir, state, bin, namespace, process: None };
+        let mut containerd = Self { dir, state, bin: release.bin(), namespace, process: None };
         containerd.run_daemon();
         containerd
     }

@@ -18,7 +18,7 @@ pub mod shim;
 pub mod wait;
 
 pub use app::SpinApp;
-pub use containerd::{Containerd, Task};
+pub use containerd::{Containerd, Release, Task};
 pub use redis::Redis;
 pub use registry::Registry;
 pub use wait::wait_for;

@@ -9,7 +9,8 @@ use k8s_cri::v1::{RuntimeHandlerFeatures, StatusRequest};
 use super::{CgroupDriver, Client, Pod};
 use crate::containerd::pause_program;
 use crate::process::has_sys_resource;
-use crate::{Containerd, SpinApp, image, wait_for};
+use crate::shim::program;
+use crate::{Containerd, Release, SpinApp, image, wait_for};
 
 /// The image of every pod's sandbox.
 const PAUSE: &str = "test.local/pause:1";
@@ -66,14 +67,16 @@ impl Node {
         static SHARED: Mutex<Weak<Node>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let node = Arc::new(Self::start(CgroupDriver::from_env(), Handler::from_env()));
+            let node = Arc::new(Self::of(Release::V2_4));
             *shared = Arc::downgrade(&node);
             node
         })
     }
 
-    fn start(driver: CgroupDriver, handler: Handler) -> Self {
-        let containerd = Containerd::with_cri(&configuration(driver));
+    /// A node with a containerd of this release.
+    pub fn of(release: Release) -> Self {
+        let (driver, handler) = (CgroupDriver::from_env(), Handler::from_env());
+        let containerd = Containerd::with_cri(release, &configuration(release, driver));
         let client = Client::connect(&containerd.socket());
         let node = Self { client, handler, driver, containerd };
         node.import_program(PAUSE, &pause_program(), "pause");
@@ -148,18 +151,32 @@ fn copy_program(from: &Path, to: &Path) {
 }
 
 /// What a node's containerd is configured with: the tested shim and runc, each told who makes cgroups.
-fn configuration(driver: CgroupDriver) -> String {
+fn configuration(release: Release, driver: CgroupDriver) -> String {
+    let (runtime, sandbox_image) = match release {
+        Release::V1_6 | Release::V1_7 => ("plugins.'io.containerd.grpc.v1.cri'", format!("sandbox_image = \"{PAUSE}\"\n")),
+        Release::V2_4 => ("plugins.'io.containerd.cri.v1.runtime'", String::new()),
+    };
+    // Releases without one of these plugins leave its table aside.
+    let mut text = format!(
+        "[plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
+         [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = \"{PAUSE}\"\n"
+    );
     // Without the capability runc fails where a container is to be killed later than containerd itself.
     let restricted = !has_sys_resource();
+    text += &format!("[{runtime}]\n{sandbox_image}restrict_oom_score_adj = {restricted}\n");
     let systemd = driver == CgroupDriver::Systemd;
-    let runtime = "[plugins.'io.containerd.cri.v1.runtime'";
-    format!(
-        "[plugins.'io.containerd.nri.v1.nri']\ndisable = true\n\
-         [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = \"{PAUSE}\"\n\
-         {runtime}]\nrestrict_oom_score_adj = {restricted}\n\
-         {runtime}.containerd.runtimes.spin]\nruntime_type = \"io.containerd.spin.v2\"\n\
-         {runtime}.containerd.runtimes.spin.options]\nSystemdCgroup = {systemd}\n\
-         {runtime}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
-         {runtime}.containerd.runtimes.runc.options]\nSystemdCgroup = {systemd}\n"
-    )
+    for handler in ["spin", "runc"] {
+        // containerd 1.6 passes options on to runc's type alone, so that names the shim by its path where it needs them.
+        let runtime_type = match (release, handler) {
+            (Release::V1_6, "spin") if systemd => {
+                format!("runtime_type = \"io.containerd.runc.v2\"\nruntime_path = \"{}\"", program().display())
+            }
+            _ => format!("runtime_type = \"io.containerd.{handler}.v2\""),
+        };
+        text += &format!(
+            "[{runtime}.containerd.runtimes.{handler}]\n{runtime_type}\n\
+             [{runtime}.containerd.runtimes.{handler}.options]\nSystemdCgroup = {systemd}\n"
+        );
+    }
+    text
 }
