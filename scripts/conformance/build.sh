@@ -11,7 +11,7 @@ mkdir -p "$out/bin" "$out/layers"
   cd tests/conformance
   # the flags of scripts/local-go.sh, which compiles the same packages of containerd and Kubernetes
   export CGO_ENABLED=0 GOGC=400 GOFLAGS="-mod=readonly -buildvcs=false -trimpath -gcflags=all=-dwarf=false"
-  go build -o "$out/bin/" ./images ./compare
+  go build -o "$out/bin/" ./images ./compare ./runtimeconfig
   go test -c -o "$out/bin/critest" sigs.k8s.io/cri-tools/cmd/critest
   go test -c -o "$out/bin/client" github.com/containerd/containerd/v2/integration/client
 )

@@ -40,3 +40,6 @@ run_client() {
   cd "$node" || return
   client -test.v -test.root -test.timeout 20m -no-criu -test.run "^($tests)\$" >"$results.results" 2>&1
 }
+
+# shellcheck source=scripts/conformance/releases.sh
+. scripts/conformance/releases.sh

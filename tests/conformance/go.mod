@@ -2,7 +2,10 @@ module conformance
 
 go 1.26.6
 
-require github.com/google/go-containerregistry v0.21.6
+require (
+	github.com/google/go-containerregistry v0.21.6
+	google.golang.org/grpc v1.83.2
+)
 
 require (
 	github.com/Microsoft/go-winio v0.6.3-0.20251027160822-ad3df93bed29 // indirect
@@ -52,7 +55,6 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260825221802-da73d73af1c5 // indirect
-	google.golang.org/grpc v1.83.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	sigs.k8s.io/cri-tools v1.37.0 // indirect
 )
