@@ -21,8 +21,9 @@ child=
 # shellcheck disable=SC2317 # called by the trap
 end() {
   if [ -n "$child" ]; then
-    kill "$child" 2>/dev/null || true
-    wait "$child" || true
+    # unshare ignores SIGTERM; process 1 of its namespace is killed with it, and with that all others
+    kill -KILL "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
   fi
   for dir in "${hierarchies[@]}"; do
     # a process that was killed leaves its cgroup a little later
