@@ -2,13 +2,13 @@
 # The suites of others, each with runc and with the shim at the same time (docs/conformance.md).
 # Fails where a test passes with runc and not with the shim, unless tests/conformance/exceptions.tsv
 # has it. Needs root. Results are in .state/conformance/results.
-# Usage: scripts/conformance.sh [critest|client|critest_1_6|critest_1_7]...
+# Usage: scripts/conformance.sh [critest|client|critest_1_6|critest_1_7|node]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/cluster-env.sh
 . scripts/cluster-env.sh
 suites=("$@")
-[ $# -gt 0 ] || suites=(critest client critest_1_6 critest_1_7)
+[ $# -gt 0 ] || suites=(critest client critest_1_6 critest_1_7 node)
 [ "$(id -u)" = 0 ] || { echo "root is needed, as for containerd" >&2; exit 1; }
 out=$PWD/.state/conformance
 results=$out/results
@@ -18,7 +18,7 @@ step conformance-install "looking for what the suites need" scripts/install.sh c
 step conformance-base "containerd, from its Go modules" scripts/local-base.sh
 step conformance-containerd-1.7 "containerd 1.7, from its Go module" scripts/containerd-1.7.sh
 step conformance-shim "the shim" scripts/shim.sh quick
-step conformance-build "the suites, from their Go modules" scripts/conformance/build.sh
+step conformance-build "the suites, from their Go modules" scripts/conformance/build.sh "${suites[@]}"
 
 nodes=()
 # shellcheck disable=SC2317 # called by the trap

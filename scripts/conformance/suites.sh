@@ -3,9 +3,9 @@
 # node, runtime and results.
 # shellcheck disable=SC2154
 
-# wait_for WHAT COMMAND...: until the command succeeds, for 30 s.
+# wait_for WHAT COMMAND...: until the command succeeds, for 90 s.
 wait_for() {
-  local what=$1 limit=$((SECONDS + 30))
+  local what=$1 limit=$((SECONDS + 90))
   shift
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$limit" ]; then
@@ -43,3 +43,5 @@ run_client() {
 
 # shellcheck source=scripts/conformance/releases.sh
 . scripts/conformance/releases.sh
+# shellcheck source=scripts/conformance/kubelet.sh
+. scripts/conformance/kubelet.sh

@@ -43,7 +43,7 @@ func catalog() []image {
 	type volumes = map[string]struct{}
 	copyUp := v1.Config{Cmd: []string{"sh"}, Volumes: volumes{"/test_dir": {}, "C:/weird_test_dir": {}, "/:colon_prefixed": {}}}
 	ownership := v1.Config{Cmd: []string{"bash"}, Volumes: volumes{"/test_dir": {}}}
-	return []image{
+	return append(kubernetesCatalog(), []image{
 		{[]string{"e2e-test-images/busybox:1.29-2", "library/busybox:latest"}, "busybox", shell("")},
 		{[]string{"containerd/busybox:1.36", "containerd/alpine:3.14.0"}, "busybox", shell("")},
 		{[]string{"e2e-test-images/nginx:1.14-2", "containerd/nginx:1.27.0"}, "web nginx", nginx},
@@ -66,7 +66,7 @@ func catalog() []image {
 		{[]string{"pause:3.9"}, "pause", oldPause},
 		{[]string{"containerd/volume-copy-up:2.2"}, "busybox copy-up", copyUp},
 		{[]string{"containerd/volume-ownership:2.1"}, "web ownership", ownership},
-	}
+	}...)
 }
 
 // pushAll puts the catalog's images into a registry.

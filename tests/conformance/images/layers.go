@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"embed"
 	"io"
 	"io/fs"
@@ -28,7 +29,8 @@ var files embed.FS
 func loadLayers(dir string) (map[string]v1.Layer, error) {
 	layers := map[string]v1.Layer{}
 	add := func(name string, open tarball.Opener) (err error) {
-		layers[name], err = tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
+		// the suites wait for it, and nothing travels far
+		layers[name], err = tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestSpeed))
 		return err
 	}
 	web := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, "web.tar")) }
@@ -36,11 +38,12 @@ func loadLayers(dir string) (map[string]v1.Layer, error) {
 		return nil, err
 	}
 	programs := map[string]map[string]int64{
-		"busybox": {"bin/busybox": 0o755},
+		"agnhost": {"agnhost": 0o755, "localhost.crt": 0o644, "localhost.key": 0o644, "usr/local/bin/nmeter": 0o755},
+		"busybox": {"bin/busybox": 0o755, "bin/nmeter": 0o755},
 		"nnp":     {"usr/local/bin/nnp": 0o6755},
 		"pause":   {"pause": 0o755},
 	}
-	for _, name := range []string{"busybox", "copy-up", "group", "hostnet", "httpd", "nginx", "nnp", "ownership", "pause"} {
+	for _, name := range []string{"agnhost", "busybox", "copy-up", "group", "hostnet", "httpd", "nginx", "nnp", "ownership", "pause"} {
 		archive := newArchive()
 		for target, mode := range programs[name] {
 			content, err := os.ReadFile(filepath.Join(dir, path.Base(target)))
@@ -53,6 +56,9 @@ func loadLayers(dir string) (map[string]v1.Layer, error) {
 			return nil, err
 		}
 		switch name {
+		case "agnhost":
+			archive.write(tar.Header{Typeflag: tar.TypeLink, Name: "agnhost-2", Linkname: "agnhost", Mode: 0o755}, nil)
+			archive.directory("uploads", 0o755)
 		case "busybox":
 			if err := archive.applets(filepath.Join(dir, "busybox")); err != nil {
 				return nil, err
