@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Names and places of the cluster, and `step`: sourced from the repository's root by the scripts that deal with the cluster, and by the tests.
+# Names and places of the cluster, `step` and `wait_until`: sourced from the repository's root by the scripts that deal with the cluster, and by the tests.
 # Sets DOCKER_HOST where the daemon is the project's own, KUBECTL and KUBECONFIG, and adds k3d and kubectl to the end of PATH.
 export CLUSTER_NAME=bachelors-project
 export SERVER_NODE=k3d-$CLUSTER_NAME-server-0
@@ -28,6 +28,8 @@ KUBECTL=$PWD/.state/bin/kubectl
 export KUBECTL
 case :$PATH: in *:$PWD/.state/bin:*) ;; *) PATH=$PATH:$PWD/.state/bin ;; esac
 mkdir -p .state/logs
+# shellcheck source=scripts/wait-until.sh
+. scripts/wait-until.sh
 
 # step NAME WHAT COMMAND...: says what is done and after how long; the command's output goes to .state/logs/NAME.log and is shown when it fails.
 step() {
@@ -38,18 +40,4 @@ step() {
   tail -n 40 "$log" >&2
   printf '[%4d s] failed: %s. All of its output is in %s\n' "$SECONDS" "$what" "$log" >&2
   exit 1
-}
-
-# wait_until SECONDS WHAT COMMAND...: until the command succeeds.
-wait_until() {
-  local limit=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    if [ "$SECONDS" -ge "$limit" ]; then
-      echo "waited in vain: $what; the last answer:" >&2
-      "$@" >&2 || true
-      return 1
-    fi
-    sleep 0.3
-  done
 }

@@ -42,9 +42,11 @@ sed "s|@NODE@|$node|; s|@RUNTIME@|$runtime|" tests/conformance/containerd.toml >
 # mounts that tests make propagate to the containers
 mount --make-rshared /
 
+# shellcheck source=scripts/wait-until.sh
+. scripts/wait-until.sh
 # shellcheck source=scripts/conformance/suites.sh
 . scripts/conformance/suites.sh
 export SSL_CERT_FILE=$node/registries.pem
 images "$conformance/layers" "$SSL_CERT_FILE" >"$node/images.log" 2>&1 &
-wait_for "the registries" test -s "$SSL_CERT_FILE"
+wait_until 30 "the registries" test -s "$SSL_CERT_FILE"
 "run_$suite"

@@ -3,23 +3,10 @@
 # node, runtime and results.
 # shellcheck disable=SC2154
 
-# wait_for WHAT COMMAND...: until the command succeeds, for 90 s.
-wait_for() {
-  local what=$1 limit=$((SECONDS + 90))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if [ "$SECONDS" -ge "$limit" ]; then
-      echo "waited in vain for $what" >&2
-      return 1
-    fi
-    sleep 0.1
-  done
-}
-
 start_containerd() {
   containerd --config "$node/containerd.toml" --log-level debug >"$results.containerd.log" 2>&1 &
-  wait_for containerd ctr version
-  wait_for "the CRI service" grep -q 'containerd successfully booted' "$results.containerd.log"
+  wait_until 90 containerd ctr version
+  wait_until 90 "the CRI service" grep -q 'containerd successfully booted' "$results.containerd.log"
 }
 
 # The digest that this test pulls is that of an image in a registry out of reach. The order of the
