@@ -16,6 +16,9 @@ while IFS=: read -r _ controllers _; do
   if [ -z "$controllers" ] && [ -d /sys/fs/cgroup/unified ]; then dir=/sys/fs/cgroup/unified; fi
   if [ -e "$dir/cgroup.procs" ]; then hierarchies+=("$dir/$name"); fi
 done </proc/self/cgroup
+# With version 2 alone, only a cgroup without processes passes its controllers on: they are below it.
+first=
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then first=${hierarchies[0]}/init; fi
 
 child=
 # shellcheck disable=SC2317 # called by the trap
@@ -45,9 +48,13 @@ for dir in "${hierarchies[@]}"; do
     if [ -e "$dir/tasks" ] && [ -e "$dir/$file" ]; then cat "$dir/../$file" >"$dir/$file"; fi
   done
 done
+if [ -n "$first" ]; then mkdir "$first"; fi
 (
   for dir in "${hierarchies[@]}"; do echo "$BASHPID" >"$dir/cgroup.procs"; done
-  exec setpriv --pdeathsig KILL unshare --mount --propagation private --net --ipc --cgroup --pid --fork --kill-child --mount-proc "$@"
+  # shellcheck disable=SC2016 # the inner shell's own variables
+  exec setpriv --pdeathsig KILL unshare --cgroup bash -c '
+    if [ -n "$0" ]; then echo "$$" >"$0/cgroup.procs"; fi
+    exec unshare --mount --propagation private --net --ipc --pid --fork --kill-child --mount-proc "$@"' "$first" "$@"
 ) &
 child=$!
 code=0

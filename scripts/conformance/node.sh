@@ -10,23 +10,19 @@ conformance=$PWD/.state/conformance
 export PATH=$PWD/.state/shim:$PWD/.state/bin:$conformance/bin:$PATH:/usr/sbin:/sbin TMPDIR=$node/tmp
 
 # the cgroups of the namespace alone
-mapfile -t lines </proc/self/cgroup
+version=$(stat -f -c %T /sys/fs/cgroup)
 umount --recursive --lazy /sys/fs/cgroup
-if [ "${#lines[@]}" = 1 ]; then
+if [ "$version" = cgroup2fs ]; then
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
-  # controllers are passed on by a cgroup without processes alone
-  mkdir /sys/fs/cgroup/init
-  while read -r pid; do echo "$pid" >/sys/fs/cgroup/init/cgroup.procs; done </sys/fs/cgroup/cgroup.procs
   sed 's/^\| / +/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
 else
   mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
-  for line in "${lines[@]}"; do
-    IFS=: read -r _ controllers _ <<<"$line"
+  while IFS=: read -r _ controllers _; do
     dir=/sys/fs/cgroup/${controllers#name=} type=cgroup
     if [ -z "$controllers" ]; then dir=/sys/fs/cgroup/unified type=cgroup2; fi
     mkdir "$dir"
     mount -t "$type" ${controllers:+-o "$controllers"} cgroup "$dir"
-  done
+  done </proc/self/cgroup
 fi
 
 ip link set lo up

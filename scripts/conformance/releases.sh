@@ -15,7 +15,7 @@ run_critest_with() {
   sed "s|@NODE@|$node|; s|@RUNTIME@|$runtime|" tests/conformance/containerd-1.x.toml >"$node/containerd.toml"
   start_containerd
   runtimeconfig "$node/cri.sock" /run/containerd/containerd.sock &
-  wait_for "the answer to RuntimeConfig" test -S "$node/cri.sock"
+  wait_until 90 "the answer to RuntimeConfig" test -S "$node/cri.sock"
   critest -runtime-endpoint "unix://$node/cri.sock" -runtime-handler "$runtime" -nri-socket /run/nri/nri.sock \
     -ginkgo.junit-report "$results.results" -ginkgo.no-color -ginkgo.timeout 30m -ginkgo.seed 1 -ginkgo.skip "$2"
 }
