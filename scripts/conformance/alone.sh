@@ -17,8 +17,7 @@ while IFS=: read -r _ controllers _; do
   if [ -e "$dir/cgroup.procs" ]; then hierarchies+=("$dir/$name"); fi
 done </proc/self/cgroup
 # With version 2 alone, only a cgroup without processes passes its controllers on: they are below it.
-first=
-if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then first=${hierarchies[0]}/init; fi
+[ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ] || first=${hierarchies[0]}/init
 
 child=
 # shellcheck disable=SC2317 # called by the trap
@@ -48,13 +47,13 @@ for dir in "${hierarchies[@]}"; do
     if [ -e "$dir/tasks" ] && [ -e "$dir/$file" ]; then cat "$dir/../$file" >"$dir/$file"; fi
   done
 done
-if [ -n "$first" ]; then mkdir "$first"; fi
+[ -z "${first:-}" ] || mkdir "$first"
 (
   for dir in "${hierarchies[@]}"; do echo "$BASHPID" >"$dir/cgroup.procs"; done
   # shellcheck disable=SC2016 # the inner shell's own variables
   exec setpriv --pdeathsig KILL unshare --cgroup bash -c '
     if [ -n "$0" ]; then echo "$$" >"$0/cgroup.procs"; fi
-    exec unshare --mount --propagation private --net --ipc --pid --fork --kill-child --mount-proc "$@"' "$first" "$@"
+    exec unshare --mount --propagation private --net --ipc --pid --fork --kill-child --mount-proc "$@"' "${first:-}" "$@"
 ) &
 child=$!
 code=0

@@ -13,6 +13,7 @@ run_node() {
   selection+=(--skip="$(grep -v '^#' tests/conformance/node.skips | cut -f 1 | paste -sd '|')")
   prepare_kubelet
   [ -n "${NODE_TESTS:-}" ] || check_selection "$list"
+  start_registries
   start_containerd
   mkdir -p "$results"
   cd "$node" || return

@@ -7,7 +7,7 @@ set -euo pipefail
 suite=$1 runtime=$2 results=$3
 [ "$$" = 1 ] || { echo "$0 is called by scripts/conformance/alone.sh" >&2; exit 2; }
 conformance=$PWD/.state/conformance
-export PATH=$PWD/.state/shim:$PWD/.state/bin:$conformance/bin:$PATH:/usr/sbin:/sbin TMPDIR=$node/tmp
+export PATH=$PWD/.state/shim:$PWD/.state/bin:$conformance/bin:$PATH:/usr/sbin:/sbin TMPDIR=/run/tmp
 
 # the cgroups of the namespace alone
 version=$(stat -f -c %T /sys/fs/cgroup)
@@ -29,7 +29,9 @@ ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 mount -t tmpfs -o mode=755 run /run
 mkdir -m 700 "$node/cache"
-mkdir -p "$TMPDIR" "$node/cni" /run/netns /run/lock /var/cache/containerd-shim-spin
+mkdir -p "$node/tmp" "$node/cni" "$TMPDIR" /run/netns /run/lock /var/cache/containerd-shim-spin
+# a short name, because suites put sockets there
+mount --bind "$node/tmp" "$TMPDIR"
 mount --bind "$node/cache" /var/cache/containerd-shim-spin
 printf '127.0.0.1 %s\n' localhost gcr.io ghcr.io registry-1.docker.io registry.k8s.io k8s.gcr.io >"$node/hosts"
 mount --bind "$node/hosts" /etc/hosts
@@ -40,9 +42,8 @@ mount --make-rshared /
 
 # shellcheck source=scripts/wait-until.sh
 . scripts/wait-until.sh
+# shellcheck source=scripts/conformance/services.sh
+. scripts/conformance/services.sh
 # shellcheck source=scripts/conformance/suites.sh
 . scripts/conformance/suites.sh
-export SSL_CERT_FILE=$node/registries.pem
-images "$conformance/layers" "$SSL_CERT_FILE" >"$node/images.log" 2>&1 &
-wait_until 30 "the registries" test -s "$SSL_CERT_FILE"
 "run_$suite"

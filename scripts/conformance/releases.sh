@@ -13,6 +13,7 @@ run_critest_1_7() { run_critest_with "$PWD/.state/containerd-1.7" 'public image 
 run_critest_with() {
   PATH=$1:$PATH
   sed "s|@NODE@|$node|; s|@RUNTIME@|$runtime|" tests/conformance/containerd-1.x.toml >"$node/containerd.toml"
+  start_registries
   start_containerd
   runtimeconfig "$node/cri.sock" /run/containerd/containerd.sock &
   wait_until 90 "the answer to RuntimeConfig" test -S "$node/cri.sock"
