@@ -16,6 +16,6 @@ start_containerd() {
 }
 
 wait_for_containerd() {
-  wait_until 30 containerd ctr version
-  wait_until 30 "the CRI service" grep -q 'containerd successfully booted' "$results.containerd.log"
+  wait_until 90 containerd ctr version
+  wait_until 90 "the CRI service" grep -q 'containerd successfully booted' "$results.containerd.log"
 }
