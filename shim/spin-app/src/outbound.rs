@@ -74,7 +74,7 @@ pub fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),
-        "redis" => Some(6379),
+        "redis" | "rediss" | "valkey" | "valkeys" => Some(6379),
         "mysql" => Some(3306),
         "postgres" => Some(5432),
         "mqtt" => Some(1883),
@@ -90,6 +90,12 @@ fn without_user(url: &str) -> String {
     let start = url.find("://").map_or(0, |start| start + 3);
     let rest = url[start..].rsplit_once('@').map_or(&url[start..], |(_, rest)| rest);
     url[..start].chars().chain(rest.chars()).take(MAX_SHOWN_CHARS).collect()
+}
+
+/// Whether an entry with one scheme allows addresses with the other. An entry for `redis` allows each scheme of Redis'
+/// protocol, as in Spin, where TLS and the product's name don't count; the others allow themselves alone.
+fn scheme_allows(entry: &str, scheme: &str) -> bool {
+    entry == scheme || (entry == "redis" && matches!(scheme, "rediss" | "valkey" | "valkeys"))
 }
 
 /// What to tell the person who reads a component's stderr when it was denied an address.
@@ -120,6 +126,22 @@ mod tests {
         assert!(allows(&entries, "redis://cache"));
         assert!(allows(&entries, "https://example.com/path?query"));
         assert!(!allows(&entries, "http://example.com"));
+    }
+
+    #[test]
+    fn entry_for_redis_allows_every_scheme_of_its_protocol_and_the_others_their_own() {
+        let schemes = ["redis", "rediss", "valkey", "valkeys"];
+        for entry in schemes {
+            for scheme in schemes {
+                for (entry, url) in
+                    [(format!("{entry}://h"), format!("{scheme}://h")), (format!("{entry}://h:1"), format!("{scheme}://h:1"))]
+                {
+                    assert_eq!(allows(&[&entry], &url), entry.starts_with("redis:") || entry == url, "{entry}, {url}");
+                }
+            }
+        }
+        assert!(!allows(&["rediss://h:6380"], "rediss://h") && !allows(&["redis://h"], "rediss://other"));
+        assert!(!allows(&["http://h:1"], "https://h:1"));
     }
 
     #[test]
@@ -158,6 +180,9 @@ mod tests {
         for entry in ["*://*:*", "http://0.0.0.0/0", "http://169.254.1.1", "http://169.254.169.254:81", "http://metadata"] {
             assert!(!names(entry), "{entry}");
         }
+        let hosts = AllowedHosts::parse(["rediss://169.254.1.1"]).unwrap();
+        assert!(hosts.names_addr("rediss", [169, 254, 1, 1].into(), 6379, &range));
+        assert!(!hosts.names_addr("redis", [169, 254, 1, 1].into(), 6379, &range));
     }
 
     #[test]
@@ -193,5 +218,7 @@ mod tests {
         let hint = denied_hint("shop", &url);
         assert!(hint.contains("add 'allowed_outbound_hosts = [\"redis://cache:6379\"]'"), "{hint}");
         assert!(!hint.contains("secret"));
+        let hint = denied_hint("shop", &OutboundUrl::parse("rediss://cache", "redis").unwrap());
+        assert!(hint.contains("add 'allowed_outbound_hosts = [\"rediss://cache:6379\"]'"), "{hint}");
     }
 }

@@ -19,6 +19,7 @@ use crate::redis_limit::LimitedReplies;
 /// A server's address; displayed without its credentials.
 #[derive(Clone, Debug)]
 pub struct RedisAddress {
+    scheme: String,
     host: String,
     port: u16,
     tls: bool,
@@ -33,8 +34,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 impl RedisAddress {
     /// Reads an address; the reason says what is wrong without repeating it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        if !scheme.is_some_and(|scheme| ["redis", "rediss", "valkey", "valkeys"].contains(&scheme.as_str())) {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+        if !["redis", "rediss", "valkey", "valkeys"].contains(&scheme.as_str()) {
             return Err("it must begin with redis:// or rediss://");
         }
         let info: ConnectionInfo =
@@ -49,7 +50,7 @@ impl RedisAddress {
         if host.is_empty() {
             return Err("it must name a host");
         }
-        Ok(Self { host, port, tls, login: info.redis_settings().clone() })
+        Ok(Self { scheme, host, port, tls, login: info.redis_settings().clone() })
     }
 
     /// The text without what may be a password in it, for messages about texts that are no addresses.
@@ -66,6 +67,11 @@ impl RedisAddress {
     /// How to introduce oneself to the server.
     pub fn login(&self) -> &RedisConnectionInfo {
         &self.login
+    }
+
+    /// `redis`, `rediss`, `valkey` or `valkeys`.
+    pub(crate) fn scheme(&self) -> &str {
+        &self.scheme
     }
 
     /// The server's host; an IPv6 address without its brackets.
@@ -119,7 +125,7 @@ impl RedisAddress {
 
 impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "rediss" } else { "redis" };
+        let scheme = &self.scheme;
         match self.host.contains(':') {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!(shown("redis://me:secret@host:7000/3"), "redis://host:7000");
         assert_eq!(shown("rediss://:secret@host"), "rediss://host:6379");
         assert_eq!(shown("redis://[::1]:6379"), "redis://[::1]:6379");
+        assert_eq!(shown("ValKeys://me:secret@host"), "valkeys://host:6379");
         assert_eq!(RedisAddress::redact("reddis://me:se@cret@host:1"), "reddis://***@host:1");
         assert_eq!(RedisAddress::redact("me:secret@host?password=x"), "***@host");
     }

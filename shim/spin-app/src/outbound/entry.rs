@@ -6,6 +6,7 @@ use super::{
     OutboundUrl, default_port,
     host::{Cidr, HostPattern},
     port::PortPattern,
+    scheme_allows,
     without_user,
 };
 use crate::Error;
@@ -63,7 +64,7 @@ impl AllowedHost {
     }
 
     fn allows_scheme(&self, scheme: &str) -> bool {
-        self.scheme.as_deref().is_none_or(|allowed| allowed == scheme)
+        self.scheme.as_deref().is_none_or(|allowed| scheme_allows(allowed, scheme))
     }
 }
 

@@ -60,7 +60,7 @@ impl Origin {
     async fn connect(&self, address: &RedisAddress) -> Result<Box<dyn Transport>, network::ConnectError> {
         match self {
             Self::Component(egress) => {
-                let addresses = egress.resolve("redis", address.host(), address.port()).await?;
+                let addresses = egress.resolve(address.scheme(), address.host(), address.port()).await?;
                 address.connect_to(&addresses, egress.network(), MAX_REPLY_BYTES).await
             }
             Self::Operator(network) => address.connect_unchecked(network, MAX_REPLY_BYTES).await,

@@ -23,7 +23,8 @@ async fn blocking(guest: &str, allowed: &str, blocked: &[&str]) -> (Http, PipeRe
     (app.http().await, stderr)
 }
 
-async fn line(stderr: PipeReader) -> String {
+/// The next line on stderr.
+pub async fn line(stderr: PipeReader) -> String {
     let read = spawn_blocking(move || {
         let mut line = String::new();
         BufReader::new(stderr).read_line(&mut line).unwrap();

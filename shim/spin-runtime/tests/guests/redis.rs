@@ -3,7 +3,10 @@ use std::time::{Duration, Instant};
 use harness::Redis;
 use harness::wait::{holds, until, wait_for};
 
+use spin_runtime::output::Stdio;
+
 use crate::fixture::App;
+use crate::networks::line;
 
 const GUESTS: [&str; 2] = ["outbound", "outbound-p3"];
 
@@ -25,6 +28,21 @@ async fn a_server_that_is_not_allowed_is_not_reached() {
         assert_eq!(http.ask("POST", &format!("/redis?{}", redis.address()), "x").await.status, 502, "{guest}");
     }
     assert_eq!(redis.cli(&["exists", "outbound"]), "0");
+}
+
+#[tokio::test]
+async fn entry_with_tls_does_not_allow_connections_without_it() {
+    let redis = Redis::start();
+    for guest in GUESTS {
+        let (stderr, to_stderr) = std::io::pipe().unwrap();
+        let mut app = App::new(guest).allow(&redis.address().replace("redis:", "rediss:"));
+        app.inputs.stdio = Some(Stdio::to(to_stderr.try_clone().unwrap().into(), to_stderr.into()));
+        let http = app.http().await;
+        assert_eq!(http.ask("POST", &format!("/redis?{}", redis.address()), "x").await.status, 502, "{guest}");
+        let hint = format!("add 'allowed_outbound_hosts = [\"{}\"]'", redis.address());
+        let said = line(stderr).await;
+        assert!(said.contains(&hint), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -67,9 +85,11 @@ async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_ssl_ce
             app
         };
         for guest in GUESTS {
-            let http = app(guest).allow("redis://localhost:*").http().await;
-            let answer = http.ask("POST", &format!("/redis?{}", redis.address()), guest).await;
-            assert_eq!(answer.status == 200, trusted, "{guest}: {answer:?}");
+            for scheme in ["redis", "rediss"] {
+                let http = app(guest).allow(&format!("{scheme}://localhost:*")).http().await;
+                let answer = http.ask("POST", &format!("/redis?{}", redis.address()), guest).await;
+                assert_eq!(answer.status == 200, trusted, "{guest}, {scheme}: {answer:?}");
+            }
         }
         let http = app("kv").grant("key_value_stores", &["default"]).http().await;
         assert_eq!(http.ask("PUT", "/key", "value").await.status < 300, trusted);

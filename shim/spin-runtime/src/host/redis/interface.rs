@@ -53,8 +53,7 @@ fn checked_address(address: &str) -> Option<OutboundUrl> {
     let server = RedisAddress::parse(address).ok()?;
     let port = server.port();
     let same = server.host().eq_ignore_ascii_case(&url.host) && port == url.port.unwrap_or(DEFAULT_PORT);
-    // TLS is a property of the connection, not of the address that is allowed; so is the product's name.
-    same.then(|| OutboundUrl { scheme: "redis".to_owned(), port: Some(port), ..url })
+    same.then_some(OutboundUrl { port: Some(port), ..url })
 }
 
 const DEFAULT_PORT: u16 = 6379;
@@ -292,15 +291,15 @@ mod tests {
 
     #[test]
     fn an_address_leads_to_a_host_by_redis_protocol() {
-        for (address, host, port) in [
-            ("redis://cache", "cache", 6379),
-            ("redis://user:secret@cache:1234/2?protocol=resp3", "cache", 1234),
-            ("rediss://cache:1", "cache", 1),
-            ("redis://[::1]:1", "::1", 1),
-            ("valkey://cache", "cache", 6379),
+        for (address, scheme, host, port) in [
+            ("redis://cache", "redis", "cache", 6379),
+            ("redis://user:secret@cache:1234/2?protocol=resp3", "redis", "cache", 1234),
+            ("REDISS://cache:1", "rediss", "cache", 1),
+            ("redis://[::1]:1", "redis", "::1", 1),
+            ("valkey://cache", "valkey", "cache", 6379),
         ] {
             let url = checked_address(address).unwrap_or_else(|| panic!("{address}"));
-            assert_eq!((url.scheme.as_str(), url.host.as_str(), url.port), ("redis", host, Some(port)), "{address}");
+            assert_eq!((url.scheme.as_str(), url.host.as_str(), url.port), (scheme, host, Some(port)), "{address}");
         }
         for address in [
             "redis+unix://localhost/run/docker.sock",
