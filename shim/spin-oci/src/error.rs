@@ -152,6 +152,14 @@ pub enum OciError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A machine without certificates of authorities, or with none that can be read.
+    #[error(
+        "TLS can't be set up: {reason}; install the system's certificates (ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    Tls {
+        /// What the TLS library says.
+        reason: String,
+    },
     /// A registry that wants other credentials, or credentials at all.
     #[error("{registry} does not let us {operation}: {reason}")]
     Unauthorized {
@@ -196,7 +204,7 @@ impl OciError {
             | Self::NoRoom { .. }
             | Self::File { .. } => 68,
             // Of the command alone; of sysexits.h, like the others.
-            Self::Registry { .. } => 69,
+            Self::Registry { .. } | Self::Tls { .. } => 69,
             Self::Credentials { .. } | Self::Unauthorized { .. } => 77,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -14,16 +15,34 @@ use crate::OciError;
 
 /// Docker Hub goes by an address of its own in the configuration.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-/// What a helper gives for a user name where the secret is a token to get tokens with.
+/// What a helper gives for a user name where the secret is an identity token.
 const TOKEN_USER: &str = "<token>";
 
 /// What is known of a registry.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Credentials {
-    /// User and password; anonymous without.
-    pub(super) login: Option<(String, String)>,
+    /// Anonymous without.
+    pub(super) login: Option<Login>,
     /// Why there is no login although there could be: shown where the registry refuses.
     pub(super) note: Option<String>,
+}
+
+/// How one proves who one is.
+#[derive(Eq, PartialEq)]
+pub(super) enum Login {
+    /// User and password.
+    Password(String, String),
+    /// A token that the registry's token service exchanges for access tokens.
+    Identity(String),
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password(..) => "Password",
+            Self::Identity(_) => "Identity",
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,10 +98,6 @@ fn find_in(path: &Path, registry: &str) -> Result<Credentials, OciError> {
         && let Some((_, auth)) = config.auths.iter().find(|(key, _)| same(key, registry))
     {
         found.login = login(auth).map_err(|reason| failed(format!("the entry of {registry} {reason}")))?;
-        if found.login.is_none() && auth.identitytoken.is_some() {
-            found.note =
-                Some("docker's configuration has an identity token only; log in with a password or an access token".to_owned());
-        }
     }
     Ok(found)
 }
@@ -97,9 +112,13 @@ fn same(key: &str, registry: &str) -> bool {
     host(key) == host(registry)
 }
 
-fn login(auth: &Auth) -> Result<Option<(String, String)>, &'static str> {
+fn login(auth: &Auth) -> Result<Option<Login>, &'static str> {
+    // As for docker: it counts before a password, which is often empty beside it.
+    if let Some(token) = auth.identitytoken.as_ref().filter(|token| !token.is_empty()) {
+        return Ok(Some(Login::Identity(token.clone())));
+    }
     if let (Some(user), Some(password)) = (&auth.username, &auth.password) {
-        return Ok(Some((user.clone(), password.clone())));
+        return Ok(Some(Login::Password(user.clone(), password.clone())));
     }
     let Some(encoded) = auth.auth.as_deref().filter(|encoded| !encoded.is_empty()) else { return Ok(None) };
     let decoded = BASE64_STANDARD.decode(encoded.trim()).map_err(|_| "is not base64")?;
@@ -107,7 +126,7 @@ fn login(auth: &Auth) -> Result<Option<(String, String)>, &'static str> {
     let (user, password) = decoded.split_once(':').ok_or("is not a user and a password")?;
     // Old versions of docker ended the password with a NUL.
     let password = password.trim_end_matches('\0');
-    Ok((!password.is_empty()).then(|| (user.to_owned(), password.to_owned())))
+    Ok((!password.is_empty()).then(|| Login::Password(user.to_owned(), password.to_owned())))
 }
 
 /// Runs `docker-credential-<helper> get`.
@@ -135,10 +154,11 @@ fn ask(helper: &str, registry: &str) -> Result<Credentials, String> {
     }
     let secret: Secret =
         serde_json::from_slice(&output.stdout).map_err(|_| format!("{program} answered with something else than credentials"))?;
-    match secret.username == TOKEN_USER {
-        true => note(format!("{program} has an identity token only; log in with a password or an access token")),
-        false => Ok(Credentials { login: Some((secret.username, secret.secret)), note: None }),
-    }
+    let login = match secret.username.as_str() {
+        TOKEN_USER => Login::Identity(secret.secret),
+        _ => Login::Password(secret.username, secret.secret),
+    };
+    Ok(Credentials { login: Some(login), note: None })
 }
 
 #[cfg(test)]
@@ -152,7 +172,7 @@ mod tests {
         find_in(&path, registry)
     }
 
-    fn login_of(config: &str, registry: &str) -> Option<(String, String)> {
+    fn login_of(config: &str, registry: &str) -> Option<Login> {
         find_with(config, registry).unwrap().login
     }
 
@@ -166,13 +186,26 @@ mod tests {
 
     #[test]
     fn a_registry_is_known_by_its_host_however_it_is_written() {
-        let expected = Some(("user".to_owned(), "secret:1".to_owned()));
+        let expected = Some(Login::Password("user".to_owned(), "secret:1".to_owned()));
         for key in ["a.io:5000", "https://a.io:5000", "http://A.io:5000/v2/"] {
             assert_eq!(login_of(&format!(r#"{{"auths":{{"{key}":{{"auth":"{LOGIN}"}}}}}}"#), "a.io:5000"), expected, "{key}");
         }
         let hub = format!(r#"{{"auths":{{"{DOCKER_HUB}":{{"auth":"{LOGIN}"}}}}}}"#);
         assert_eq!(login_of(&hub, "index.docker.io"), expected);
         assert_eq!(login_of(&hub, "a.io"), None);
+    }
+
+    #[test]
+    fn identity_token_counts_before_the_password_unless_it_is_empty() {
+        let entry = |fields: &str| login_of(&format!(r#"{{"auths":{{"a.io":{{{fields}}}}}}}"#), "a.io");
+        let token = Some(Login::Identity("token".to_owned()));
+        assert_eq!(entry(r#""identitytoken":"token""#), token);
+        // `00000000-0000-0000-0000-000000000000:`, as `az acr login` writes it.
+        let azure = "MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==";
+        assert_eq!(entry(&format!(r#""auth":"{azure}","identitytoken":"token""#)), token);
+        assert_eq!(entry(&format!(r#""auth":"{azure}""#)), None);
+        let password = Some(Login::Password("user".to_owned(), "secret:1".to_owned()));
+        assert_eq!(entry(&format!(r#""auth":"{LOGIN}","identitytoken":"""#)), password);
     }
 
     #[test]

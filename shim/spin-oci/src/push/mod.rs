@@ -1,6 +1,7 @@
 //! Registries: what goes there, and what comes from there to be looked at.
 
 mod credentials;
+mod identity;
 mod registry;
 
 pub use registry::{PlainHttp, Registry, full_name};

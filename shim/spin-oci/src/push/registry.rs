@@ -10,7 +10,10 @@ use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::OnceCell;
 
+use super::credentials::Login;
+use super::identity::{Access, ExchangeError};
 use super::{Progress, credentials};
 use crate::pack::{Blob, IMAGE_INDEX, IMAGE_MANIFEST, Image};
 use crate::{Blobs, Digest, OciError};
@@ -39,7 +42,11 @@ pub struct Registry {
     reference: Reference,
     /// Why we come without credentials, if there is a reason.
     note: Option<String>,
-    auth: RegistryAuth,
+    login: Option<Login>,
+    /// Whether the registry is spoken to without TLS.
+    is_plain: bool,
+    /// How requests are authorized, once that is known.
+    auth: OnceCell<RegistryAuth>,
 }
 
 impl Registry {
@@ -47,21 +54,23 @@ impl Registry {
     pub fn new(reference: &str, plain_http: PlainHttp) -> Result<Self, OciError> {
         let reference = parse(reference)?;
         let host = reference.resolve_registry().to_owned();
-        let insecure = plain_http == PlainHttp::Always || is_loopback(&host);
+        let is_plain = plain_http == PlainHttp::Always || is_loopback(&host);
         // Fails only if another was installed before, which does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::new(ClientConfig {
-            protocol: if insecure { ClientProtocol::Http } else { ClientProtocol::Https },
+        // Not `Client::new`, which panics where a machine has no certificates.
+        let client = Client::try_from(ClientConfig {
+            protocol: if is_plain { ClientProtocol::Http } else { ClientProtocol::Https },
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(READ_TIMEOUT),
             user_agent: concat!("spin-oci/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
-        });
+        })
+        .map_err(|error| OciError::Tls { reason: chain(&error) })?;
         let found = credentials::find(&host)?;
-        let auth = found.login.map_or(RegistryAuth::Anonymous, |(user, password)| RegistryAuth::Basic(user, password));
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| OciError::file("/proc/self", error))?;
-        Ok(Self { runtime, client, reference, note: found.note, auth })
+        let auth = OnceCell::new();
+        Ok(Self { runtime, client, reference, note: found.note, login: found.login, is_plain, auth })
     }
 
     /// The whole name: registry, repository, tag or digest.
@@ -71,8 +80,11 @@ impl Registry {
 
     /// Pushes the blobs that are not there yet, then the manifests, the one with the tag last. Returns the image's digest.
     pub fn push(&self, image: &Image, progress: &dyn Progress) -> Result<Digest, OciError> {
-        let login = self.client.auth(&self.reference, &self.auth, RegistryOperation::Push);
-        self.runtime.block_on(login).map_err(|error| self.error("log in", error))?;
+        self.runtime.block_on(async {
+            let auth = self.auth(RegistryOperation::Push).await?;
+            let login = self.client.auth(&self.reference, auth, RegistryOperation::Push);
+            login.await.map(drop).map_err(|error| self.error("log in", error))
+        })?;
         progress.start(image.blobs.len(), image.blobs.iter().map(|blob| blob.size).sum());
         self.runtime.block_on(self.push_blobs(&image.blobs, progress))?;
         progress.finish();
@@ -80,6 +92,39 @@ impl Registry {
             self.push_manifest(manifest, manifest.digest == image.top().digest)?;
         }
         Ok(image.top().digest.clone())
+    }
+
+    /// How to authorize requests. The first call exchanges an identity token for one of this operation.
+    async fn auth(&self, operation: RegistryOperation) -> Result<&RegistryAuth, OciError> {
+        let authorize = async || match &self.login {
+            None => Ok(RegistryAuth::Anonymous),
+            Some(Login::Password(user, password)) => Ok(RegistryAuth::Basic(user.clone(), password.clone())),
+            Some(Login::Identity(token)) => self.exchange(token, operation).await,
+        };
+        self.auth.get_or_try_init(authorize).await
+    }
+
+    async fn exchange(&self, identity_token: &str, operation: RegistryOperation) -> Result<RegistryAuth, OciError> {
+        let actions = match operation {
+            RegistryOperation::Push => "pull,push",
+            RegistryOperation::Pull => "pull",
+        };
+        let (scheme, host) = (if self.is_plain { "http" } else { "https" }, self.reference.resolve_registry());
+        let scope = format!("repository:{}:{actions}", self.reference.repository());
+        let access = Access { registry: format!("{scheme}://{host}/v2/"), scope, identity_token };
+        let token = access.token().await.map_err(|error| self.refused(error))?;
+        Ok(token.map_or(RegistryAuth::Anonymous, RegistryAuth::Bearer))
+    }
+
+    fn refused(&self, error: ExchangeError) -> OciError {
+        let (registry, operation) = (self.reference.resolve_registry().to_owned(), "log in".to_owned());
+        let reason = error.to_string();
+        match error {
+            ExchangeError::Request(_) | ExchangeError::Answer(_) => OciError::Registry { registry, operation, reason },
+            ExchangeError::NotSupported | ExchangeError::Insecure(_) | ExchangeError::Refused { .. } => {
+                OciError::Unauthorized { registry, operation, reason }
+            }
+        }
     }
 
     async fn push_blobs(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<(), OciError> {
@@ -116,8 +161,11 @@ impl Registry {
         let reference =
             digest.map_or_else(|| self.reference.clone(), |digest| self.reference.clone_with_digest(digest.to_owned()));
         let accepted = [IMAGE_MANIFEST, IMAGE_INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
-        let pulled = self.runtime.block_on(self.client.pull_manifest_raw(&reference, &self.auth, &accepted));
-        pulled.map(|(bytes, _)| bytes.to_vec()).map_err(|error| self.error(&format!("read {reference}"), error))
+        self.runtime.block_on(async {
+            let auth = self.auth(RegistryOperation::Pull).await?;
+            let pulled = self.client.pull_manifest_raw(&reference, auth, &accepted).await;
+            pulled.map(|(bytes, _)| bytes.to_vec()).map_err(|error| self.error(&format!("read {reference}"), error))
+        })
     }
 
     /// In words, with the credentials' part of it.
@@ -132,7 +180,7 @@ impl Registry {
             }
             _ => false,
         };
-        let anonymous = matches!(self.auth, RegistryAuth::Anonymous);
+        let anonymous = self.login.is_none();
         match refused {
             true if anonymous => OciError::Unauthorized {
                 registry,
@@ -150,10 +198,11 @@ impl Blobs for Registry {
         let file = tempfile::tempfile()?;
         let writer = tokio::fs::File::from_std(file.try_clone()?);
         let pulled = self.runtime.block_on(async {
-            self.client.store_auth_if_needed(self.reference.resolve_registry(), &self.auth).await;
-            self.client.pull_blob(&self.reference, digest, writer).await
+            let auth = self.auth(RegistryOperation::Pull).await.map_err(|error| error.to_string())?;
+            self.client.store_auth_if_needed(self.reference.resolve_registry(), auth).await;
+            self.client.pull_blob(&self.reference, digest, writer).await.map_err(|error| reason(&error))
         });
-        pulled.map_err(|error| io::Error::other(reason(&error)))?;
+        pulled.map_err(io::Error::other)?;
         let mut file = file;
         io::Seek::rewind(&mut file)?;
         Ok(Box::new(file))
@@ -188,7 +237,7 @@ fn reason(error: &OciDistributionError) -> String {
 }
 
 /// An error with its causes, which is where the HTTP client says what happened.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

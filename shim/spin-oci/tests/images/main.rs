@@ -12,3 +12,4 @@ mod registry;
 mod rootfs;
 mod server;
 mod support;
+mod tokens;

@@ -5,20 +5,42 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
 use spin_oci::push::PlainHttp;
 use spin_oci::{Kind, open};
+use tempfile::TempDir;
 
 use crate::server::Registry;
 use crate::support::{app, directory, materialise, read, wasm};
+use crate::tokens::{IDENTITY, TokenService};
 
 const FILES: &[(&str, &[u8])] = &[("static/a", &[b'a'; 300]), ("static/b", b"b")];
 const MOUNT: &str = "files = [{ source = \"static\", destination = \"/\" }]";
 
+const AZURE_USER: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Docker's configuration with the program `docker-credential-test`, which answers with this user and this secret.
+fn with_helper(host: &str, user: &str, secret: &str) -> TempDir {
+    let answer = json!({ "ServerURL": host, "Username": user, "Secret": secret });
+    let script = format!("#!/bin/sh\nread server\n[ \"$server\" = {host} ] && echo '{answer}'\n");
+    let config = json!({ "credHelpers": { host: "test" } }).to_string();
+    let docker = directory(&[("config.json", config.as_bytes()), ("docker-credential-test", script.as_bytes())]);
+    fs::set_permissions(docker.path().join("docker-credential-test"), fs::Permissions::from_mode(0o755)).unwrap();
+    docker
+}
+
+/// Docker's configuration with this entry for the registry.
+fn with_entry(host: &str, entry: Value) -> TempDir {
+    directory(&[("config.json", json!({ "auths": { host: entry } }).to_string().as_bytes())])
+}
+
 /// Pushes with docker's configuration in this directory.
 fn push(app: &Path, reference: &str, flags: &[&str], docker: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spin-oci"));
-    command.arg("push").arg(app).arg(reference).args(flags).env("DOCKER_CONFIG", docker).output().unwrap()
+    let path = format!("{}:{}", docker.display(), std::env::var("PATH").unwrap());
+    command.arg("push").arg(app).arg(reference).args(flags).env("DOCKER_CONFIG", docker).env("PATH", path).output().unwrap()
 }
 
 fn pushed(app: &Path, reference: &str, flags: &[&str]) -> (String, String) {
@@ -82,16 +104,70 @@ fn credentials_are_dockers() {
 fn credentials_come_from_a_helper_too() {
     let registry = Registry::guarded();
     let host = registry.host();
-    let script = "#!/bin/sh\nread server\necho \"{\\\"ServerURL\\\":\\\"$server\\\",\\\"Username\\\":\\\"cook\\\",\\\"Secret\\\":\\\"pizza\\\"}\"\n";
-    let config = format!("{{\"credHelpers\":{{\"{host}\":\"test\"}}}}");
-    let docker = directory(&[("config.json", config.as_bytes()), ("docker-credential-test", script.as_bytes())]);
-    let helper = docker.path().join("docker-credential-test");
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", docker.path().display(), std::env::var("PATH").unwrap());
-    let (app, mut command) = (app("", &[]), Command::new(env!("CARGO_BIN_EXE_spin-oci")));
-    command.arg("push").arg(app.path()).arg(format!("{host}/app:1")).env("DOCKER_CONFIG", docker.path()).env("PATH", path);
-    let output = command.output().unwrap();
+    let docker = with_helper(host, "cook", "pizza");
+    let output = push(app("", &[]).path(), &format!("{host}/app:1"), &[], docker.path());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn identity_token_is_exchanged_for_an_access_token() {
+    let service = TokenService::start();
+    let registry = Registry::with_tokens(&service);
+    let host = registry.host();
+    let azure = json!({ "auth": BASE64_STANDARD.encode(format!("{AZURE_USER}:")), "identitytoken": IDENTITY });
+    let configurations = [
+        with_entry(host, json!({ "identitytoken": IDENTITY })),
+        with_entry(host, azure),
+        with_helper(host, "<token>", IDENTITY),
+        with_helper(host, AZURE_USER, IDENTITY),
+    ];
+    for (number, docker) in configurations.iter().enumerate() {
+        let output = push(app(MOUNT, FILES).path(), &format!("{host}/some/app:{number}"), &[], docker.path());
+        assert!(output.status.success(), "{number}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let requests = service.requests();
+    assert_eq!(requests[..3], ["POST refresh_token repository:some/app:pull,push"; 3]);
+    // With a password the client asks once for each kind of access.
+    let by_password = format!("GET {AZURE_USER} repository:some/app:pull");
+    assert!(requests.len() > 3 && requests[3..].iter().all(|request| request.starts_with(&by_password)), "{requests:?}");
+}
+
+#[test]
+fn image_is_read_with_an_identity_token_too() {
+    let service = TokenService::start();
+    let registry = Registry::with_tokens(&service);
+    let (host, reference) = (registry.host(), format!("{}/app:1", registry.host()));
+    let docker = with_entry(host, json!({ "identitytoken": IDENTITY }));
+    assert!(push(app("", &[]).path(), &reference, &[], docker.path()).status.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spin-oci"));
+    let output = command.args(["inspect", &reference]).env("DOCKER_CONFIG", docker.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(service.requests().last().unwrap(), "POST refresh_token repository:app:pull");
+}
+
+#[test]
+fn identity_token_that_is_refused_or_of_no_use_is_said_and_not_shown() {
+    let service = TokenService::start();
+    let (with_tokens, with_passwords) = (Registry::with_tokens(&service), Registry::guarded());
+    for (registry, reason) in [(&with_tokens, "refused the identity token with status 401"), (&with_passwords, "a password only")]
+    {
+        let docker = with_entry(registry.host(), json!({ "identitytoken": "a-wrong-secret" }));
+        let output = push(app("", &[]).path(), &format!("{}/app:1", registry.host()), &[], docker.path());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(77), "{said}");
+        assert!(said.contains(reason) && !said.contains("a-wrong-secret"), "{said}");
+    }
+}
+
+#[test]
+fn machine_without_certificates_is_said() {
+    let (none, empty) = (directory(&[]), directory(&[("none.pem", b"")]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spin-oci"));
+    command.arg("push").arg(app("", &[]).path()).arg("registry.invalid/app:1");
+    let output = command.env("SSL_CERT_FILE", empty.path().join("none.pem")).env("SSL_CERT_DIR", none.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.starts_with("spin-oci: TLS can't be set up: ") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

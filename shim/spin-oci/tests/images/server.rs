@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::tokens::{ISSUER, SERVICE, TokenService};
+
 /// The password `pizza` of the user `cook`, as the registry keeps it.
 const USERS: &str = "cook:$2b$04$hD6VXR05gvr8D/J5DceYbuEECLGiVJEwkVX7SpmKVVucI60k6qEa6\n";
 
@@ -25,6 +27,15 @@ impl Registry {
     /// For the user `cook` with the password `pizza`.
     pub fn guarded() -> Self {
         Self::start("auth: {htpasswd: {realm: test, path: DATA/users}}\n")
+    }
+
+    /// For those who bring a token of this service.
+    pub fn with_tokens(service: &TokenService) -> Self {
+        let (realm, bundle) = (service.realm(), service.certificate());
+        Self::start(&format!(
+            "auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {}}}}}\n",
+            bundle.display()
+        ))
     }
 
     fn start(more: &str) -> Self {
