@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod outbound;
 pub mod retain;
 pub mod template;
+pub mod text;
 pub mod variables;
 
 pub use app::MAX_LOCKED_APP_BYTES;

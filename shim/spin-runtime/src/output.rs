@@ -9,6 +9,7 @@
 //! non-blocking; and a process that is not root can't open it a second time (`/proc/self/fd/1`), because
 //! the pipe belongs to the user who made it.
 
+use std::borrow::Cow;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use spin_app::text::one_line;
 use tokio::sync::Notify;
 
 /// Bytes that a pipe takes in one piece, without another writer's bytes in between (`PIPE_BUF`).
@@ -57,17 +59,23 @@ impl Stdio {
     }
 }
 
-/// Writes a line of the host's own to stderr without waiting; drops it when the queue is full.
+/// Writes a line of the host's own to stderr without waiting; drops it when the queue is full. The text stays on one line,
+/// whatever is in it.
 pub fn say(line: &str) {
+    say_lines(&[line]);
+}
+
+/// Writes several such lines, with nothing in between.
+pub fn say_lines(lines: &[impl AsRef<str>]) {
     if let Ok(stdio) = Stdio::of_process() {
-        stdio.stderr.say(line);
+        stdio.stderr.say_lines(lines);
     }
 }
 
-/// Writes a line of the host's own to stdout, as [`say`] does.
-pub fn announce(line: &str) {
+/// Writes lines of the host's own to stdout, as [`say_lines`] does to stderr.
+pub fn announce_lines(lines: &[impl AsRef<str>]) {
     if let Ok(stdio) = Stdio::of_process() {
-        stdio.stdout.say(line);
+        stdio.stdout.say_lines(lines);
     }
 }
 
@@ -164,9 +172,14 @@ impl Output {
         self.push(&[bytes, b"\n"], MAX_QUEUED_BYTES);
     }
 
-    /// Writes a line of the host's own.
+    /// Writes a line of the host's own, see [`say`].
     pub(crate) fn say(&self, line: &str) {
-        self.push(&[line.as_bytes(), b"\n"], MAX_QUEUED_BYTES_OF_HOST);
+        self.say_lines(&[line]);
+    }
+
+    fn say_lines(&self, lines: &[impl AsRef<str>]) {
+        let text: String = lines.iter().flat_map(|line| [one_line(line.as_ref()), Cow::Borrowed("\n")]).collect();
+        self.push(&[text.as_bytes()], MAX_QUEUED_BYTES_OF_HOST);
     }
 
     fn push(&self, parts: &[&[u8]], limit: usize) {
@@ -353,6 +366,15 @@ mod tests {
         }
         assert!((1..1000).contains(&said) && !text.contains("left"), "{said}");
         assert_eq!(dropped(&text), (1000 - said) * 1000 + 50);
+    }
+
+    #[test]
+    fn text_in_a_line_of_the_host_begins_no_other_line() {
+        let (mut reader, output) = pipe();
+        output.say("the path \"/a\nServing http://forged\" is taken");
+        output.say_lines(&["one\r", "two"]);
+        let expected = "the path \"/a\\nServing http://forged\" is taken\none\\r\ntwo\n";
+        assert_eq!(read_until(&mut reader, "two\n"), expected);
     }
 
     #[test]

@@ -62,17 +62,17 @@ impl Server {
         self.address
     }
 
-    /// The server's address and its routes, a line each, in the form of `spin up`.
-    pub fn announcement(&self) -> String {
+    /// The lines that name the server's address and its routes, in the form of `spin up`.
+    pub fn announcement(&self) -> Vec<String> {
         let base = format!("http://{}", self.address);
         let routes = self.app.router.routes().map(|route| {
             let target = match &route.target {
                 Target::Component(index) => self.app.component_id(*index),
                 Target::Static(_) => "static response",
             };
-            format!("\n  {target}: {base}{}", route.announced())
+            format!("  {target}: {base}{}", route.announced())
         });
-        [format!("Serving {base}\nAvailable Routes:")].into_iter().chain(routes).collect()
+        [format!("Serving {base}"), "Available Routes:".to_owned()].into_iter().chain(routes).collect()
     }
 
     /// Serves until `drain` is cancelled. Then health answers 503, and every HTTP/1 response closes its

@@ -107,12 +107,12 @@ impl Server {
 
     /// On stdout, where people who know Spin look for it.
     fn announce(&self) {
-        let mut text = format!("Active Channels on {}:", self.address);
-        for (channel, listeners) in &self.channels {
+        let mut lines = vec![format!("Active Channels on {}:", self.address)];
+        lines.extend(self.channels.iter().map(|(channel, listeners)| {
             let components: Vec<&str> = listeners.iter().map(|listener| &*listener.component).collect();
-            text += &format!("\n\t{channel}: [{}]", components.join(","));
-        }
-        output::announce(&text);
+            format!("\t{channel}: [{}]", components.join(","))
+        }));
+        output::announce_lines(&lines);
     }
 
     async fn read(&self, mut session: Session, settings: &Settings, places: &Places, drain: &CancellationToken) -> Ended {

@@ -2,7 +2,8 @@
 
 use harness::containerd::shares;
 use harness::process::said;
-use harness::{Containerd, SpinApp};
+use harness::wait::holds;
+use harness::{Containerd, SpinApp, wait_for};
 
 /// `spin.toml` of one HTTP component from `source`.
 fn manifest(source: &str) -> String {
@@ -130,4 +131,17 @@ fn the_sentence_is_in_the_termination_log_too() {
     containerd.run_to_end("bad", &app, &["--mount", &mount]);
     let text = std::fs::read_to_string(log.path()).expect("it can be read");
     assert!(text.contains("nowhere.wasm"), "{text:?}");
+}
+
+#[test]
+fn text_of_an_app_begins_no_line_in_a_log() {
+    let text = manifest("hello-p2.wasm").replace("/...", "/\\nforged line\\u001b[2J");
+    let (containerd, app) = (Containerd::v2(), SpinApp::new(&text).guest("hello-p2"));
+    let (ended, said) = containerd.run_to_end("bad", &app, &[]);
+    assert_eq!(ended, Some(64), "{said}");
+    wait_for("the sentence in containerd's log", 10, || holds(containerd.log().contains("forged line")));
+    for log in [said, containerd.log()] {
+        let mut lines = log.lines().filter(|line| line.contains("forged line"));
+        assert!(lines.all(|line| line.contains("is malformed")) && !log.contains('\u{1b}'), "{log:?}");
+    }
 }

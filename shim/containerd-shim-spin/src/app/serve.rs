@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use spin_runtime::http::Reuse;
-use spin_runtime::output::say;
+use spin_runtime::output::say_lines;
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime, RuntimeError};
 use spin_trigger_http::{Listen, Server};
 use spin_trigger_redis::Subscriber;
@@ -136,7 +136,7 @@ async fn serve(started: Started, mut signals: Signals) {
     let drain = CancellationToken::new();
     let Started { server, subscriber, grace } = started;
     if let Some(server) = &server {
-        say(&server.announcement());
+        say_lines(&server.announcement());
     }
     let http = async {
         if let Some(server) = server {

@@ -1,5 +1,6 @@
 //! The command, as people and scripts call it.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -50,6 +51,20 @@ fn lock_prints_the_locked_app() {
     let app = app("files = [\"a\"]", &[("a", b"1")]);
     let locked: Value = serde_json::from_str(&stdout(&["lock", text(app.path())])).unwrap();
     assert_eq!(locked["components"][0]["files"][0]["inline"], "MQ==");
+}
+
+#[test]
+fn text_of_an_image_begins_no_line_and_gives_the_terminal_no_order() {
+    let app = app("", &[]);
+    let manifest = fs::read_to_string(app.path().join("spin.toml")).unwrap();
+    let described = manifest.replacen("name = ", "description = \"one\\ntwo\\u001b[2J\"\nname = ", 1);
+    fs::write(app.path().join("spin.toml"), described).unwrap();
+    let shown = stdout(&["inspect", text(app.path())]);
+    assert!(shown.contains("  one\\ntwo\\u{1b}[2J\n"), "{shown}");
+    let wrong = directory(&[("spin.toml", format!("\"a\\nb\\u001b[2J\" = 1\n{manifest}").as_bytes())]);
+    let (said, code) = fails(&["lock", text(wrong.path())]);
+    assert!(said.contains("b\\u{1b}[2J") && said.lines().count() == 1, "{said}");
+    assert_eq!(code, Some(64));
 }
 
 #[test]

@@ -54,9 +54,12 @@ async fn the_servers_address_and_routes_are_announced_a_line_each() {
     ]);
     let server = bind(inputs(&["hello-p2", "probe-http"], triggers), settings()).await.expect("bound");
     let base = format!("http://{}", server.local_addr());
-    let expected = format!(
-        "Serving {base}\nAvailable Routes:\n  hello-p2: {base} (wildcard)\n  probe-http: {base}/menu\n  \
-         static response: {base}/pot/:id (wildcard)"
-    );
+    let expected = [
+        format!("Serving {base}"),
+        "Available Routes:".to_owned(),
+        format!("  hello-p2: {base} (wildcard)"),
+        format!("  probe-http: {base}/menu"),
+        format!("  static response: {base}/pot/:id (wildcard)"),
+    ];
     assert_eq!(server.announcement(), expected);
 }

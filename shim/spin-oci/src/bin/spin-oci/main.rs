@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use spin_app::text::one_line;
 use spin_oci::OciError;
 use spin_oci::pack::{Artifact, Image, load_directory, plain, write_archive};
 use spin_oci::push::{PlainHttp, Registry, full_name};
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
     match done {
         Ok(text) => print(&text),
         Err(error) => {
-            eprintln!("spin-oci: {error}");
+            // With words of registries and images.
+            eprintln!("spin-oci: {}", one_line(&error.to_string()));
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use indicatif::HumanBytes;
 use serde_json::{Map, Value, json};
+use spin_app::text::one_line;
 use spin_app::{LockedApp, LockedComponent, LockedTrigger};
 use spin_oci::{Files, Kind, Opened, Wasm};
 
@@ -48,7 +49,7 @@ pub(crate) fn text(opened: &Opened) -> String {
             Some(default) => format!("{name} = {default:?}"),
         }),
     );
-    section(&mut text, "components", app.components.iter().map(|component| describe(opened, component)));
+    section(&mut text, "components", app.components.iter().flat_map(|component| describe(opened, component)));
     text
 }
 
@@ -67,7 +68,8 @@ fn trigger(trigger: &LockedTrigger) -> String {
     format!("{} -> {component}{settings}", trigger.trigger_type)
 }
 
-fn describe(opened: &Opened, component: &LockedComponent) -> String {
+/// A component, and indented below it what it may use.
+fn describe(opened: &Opened, component: &LockedComponent) -> Vec<String> {
     let mut text = component.id.clone();
     if let Some(wasm) = opened.app.components.get(&component.id) {
         text = format!("{text}: {}, {}", HumanBytes(wasm.size), wasm.digest);
@@ -82,10 +84,9 @@ fn describe(opened: &Opened, component: &LockedComponent) -> String {
         ("key-value stores", component.key_value_stores()),
         ("databases", component.sqlite_databases()),
     ];
-    for (name, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
-        text = format!("{text}\n    {name}: {}", list.join(", "));
-    }
-    text
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    let lists = lists.map(|(name, list)| format!("  {name}: {}", list.join(", ")));
+    [text].into_iter().chain(lists).collect()
 }
 
 fn section(text: &mut String, title: &str, entries: impl Iterator<Item = String>) {
@@ -97,5 +98,6 @@ fn section(text: &mut String, title: &str, entries: impl Iterator<Item = String>
 }
 
 fn line(text: &mut String, depth: usize, content: &str) {
-    let _ = writeln!(text, "{}{content}", "  ".repeat(depth));
+    // Names and descriptions are the image's.
+    let _ = writeln!(text, "{}{}", "  ".repeat(depth), one_line(content));
 }
