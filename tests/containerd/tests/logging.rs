@@ -4,9 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use containerd_tests::container;
 use harness::process::{command_line, pids, said};
+use harness::shim::{Bundle, program};
 use harness::wait::holds;
 use harness::{Containerd, SpinApp, image, wait_for};
+use serde_json::json;
 
 /// Notes who it is, gets ready, and writes what it reads into files of the directory that is its second argument.
 const PROGRAM: &str = r#"#!/bin/sh
@@ -55,12 +58,25 @@ fn run(containerd: &Containerd, id: &str, image: &str, uri: &str, command: &[&st
 
 /// Imports an image of busybox; its name.
 fn busybox(containerd: &Containerd) -> &'static str {
+    containerd.import(&busybox_archive(containerd, "test.local/busybox:1"));
+    "test.local/busybox:1"
+}
+
+fn busybox_archive(containerd: &Containerd, name: &str) -> PathBuf {
     let files = tempfile::tempdir().expect("a directory");
     fs::copy("/bin/busybox", files.path().join("busybox")).expect("busybox-static is installed");
     let archive = containerd.dir().join("busybox.tar");
-    image::from_scratch(files.path(), "test.local/busybox:1", &archive);
-    containerd.import(&archive);
-    "test.local/busybox:1"
+    image::from_scratch(files.path(), name, &archive);
+    archive
+}
+
+/// A container of busybox that runs this script, for a shim of the test's own.
+fn running_script<'a>(containerd: &'a Containerd, id: &str, script: &str, terminal: bool) -> Bundle<'a> {
+    container(containerd, id, &busybox_archive(containerd, &format!("test.local/{id}:1")), "/busybox");
+    Bundle::new(containerd, id).edited(|spec| {
+        spec["process"]["args"] = json!(["/busybox", "sh", "-c", script]);
+        spec["process"]["terminal"] = terminal.into();
+    })
 }
 
 /// Deletes a task once it has ended.
@@ -93,6 +109,43 @@ fn logging_program_has_what_a_spin_app_wrote() {
     let wrote = program.wrote("stdout") + &program.wrote("stderr");
     assert!(wrote.contains("Serving http://127.0.0.1:"), "{wrote}");
     assert!(!program.runs());
+}
+
+#[test]
+fn logging_program_has_all_that_was_written_to_a_terminal() {
+    let (containerd, logger) = (Containerd::v2(), Program::new(PROGRAM));
+    let script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i + 1)); done; test -t 1 && echo a terminal >&2";
+    let bundle = running_script(&containerd, "terminal", script, true);
+    let shim = bundle.start(&program());
+    let created = shim.try_create_with(|request| (request.terminal, request.stdout) = (true, logger.uri()));
+    created.expect("created");
+    shim.run().expect("started");
+    assert_eq!(shim.wait(), 0);
+    shim.delete().expect("deleted");
+    assert_eq!(logger.wrote("identity"), format!("dir {} terminal\n", containerd.namespace()));
+    assert!(logger.wrote("stdout").starts_with("line 0\r\nline 1\r\n"), "{}", logger.wrote("stdout"));
+    assert!(logger.wrote("stdout").ends_with("line 1999\r\na terminal\r\n"), "{}", logger.wrote("stdout"));
+    assert_eq!(logger.wrote("stderr"), "");
+    assert!(!logger.runs());
+}
+
+#[test]
+fn logging_program_has_what_a_program_run_by_exec_wrote_with_and_without_a_terminal() {
+    let containerd = Containerd::v2();
+    let bundle = running_script(&containerd, "host", "sleep 1000000", false);
+    let shim = bundle.run(&program());
+    for (id, terminal, stdout, stderr) in [("plain", false, "out\n", "err\n"), ("tty", true, "out\r\nerr\r\n", "")] {
+        let logger = Program::new(PROGRAM);
+        let noted = shim.exec_with(id, &["/busybox", "sh", "-c", "echo out; echo err >&2"], |request| {
+            (request.terminal, request.stdout) = (terminal, logger.uri());
+        });
+        noted.expect("noted");
+        shim.start_exec(id).expect("started");
+        assert_eq!((shim.wait_exec(id), shim.delete_exec(id)), (0, Ok(0)));
+        assert_eq!(logger.wrote("identity"), format!("dir {} {id}\n", containerd.namespace()));
+        assert_eq!((logger.wrote("stdout").as_str(), logger.wrote("stderr").as_str()), (stdout, stderr), "{id}");
+        assert!(!logger.runs(), "{id}");
+    }
 }
 
 #[test]

@@ -137,12 +137,18 @@ impl Shim<'_> {
 
     /// The same; the shim's words where that fails.
     pub fn try_create(&self) -> Result<i32, String> {
-        let request = CreateTaskRequest {
+        self.try_create_with(|_| {})
+    }
+
+    /// The same with another request.
+    pub fn try_create_with(&self, edit: impl FnOnce(&mut CreateTaskRequest)) -> Result<i32, String> {
+        let mut request = CreateTaskRequest {
             id: self.id(),
             bundle: self.bundle.dir.display().to_string(),
             rootfs: self.bundle.rootfs.clone(),
             ..CreateTaskRequest::default()
         };
+        edit(&mut request);
         self.client.create(timeout(), &request).map(|response| response.pid.cast_signed()).map_err(|error| error.to_string())
     }
 
