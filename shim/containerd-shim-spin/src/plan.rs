@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
-use spin_app::LockedApp;
+use spin_app::{LockedApp, VolumeDirectory};
 
 use crate::sys;
 
@@ -52,6 +52,8 @@ pub struct Run {
     pub env: BTreeMap<String, String>,
     /// Where the pod's volumes are mounted.
     pub volumes: Vec<PathBuf>,
+    /// What each component sees of them.
+    pub volume_directories: BTreeMap<String, Vec<VolumeDirectory>>,
 }
 
 /// Why an app can't run: a sentence for a person, and the exit code that says of what kind it is.
@@ -136,6 +138,7 @@ mod tests {
             cpus: Some(0.5),
             env: BTreeMap::from([("LARGE".to_owned(), "x".repeat(200_000))]),
             volumes: vec!["/.spin".into()],
+            volume_directories: BTreeMap::new(),
         };
         Plan { outcome: Outcome::Run(Box::new(run)), termination_log: "/dev/termination-log".into() }
     }

@@ -13,8 +13,10 @@ pub mod retain;
 pub mod template;
 pub mod text;
 pub mod variables;
+mod volume;
 
 pub use app::MAX_LOCKED_APP_BYTES;
 pub use error::Error;
 pub use locked::{ContentRef, LockedApp, LockedComponent, LockedFile, LockedSource, LockedTrigger, LockedVariable};
 pub use manifest::{FileMount, FilePatterns, MAX_MANIFEST_BYTES, ManifestApp, lock_manifest};
+pub use volume::VolumeDirectory;

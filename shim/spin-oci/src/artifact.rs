@@ -127,7 +127,7 @@ impl Layers {
             components.insert(component.id.clone(), self.wasm(component)?);
             files.insert(component.id.clone(), self.files(component)?);
         }
-        Ok(LoadedApp { app, components, files })
+        Ok(LoadedApp { app, components, files, volumes: BTreeMap::new() })
     }
 
     fn wasm(&self, component: &LockedComponent) -> Result<Wasm, OciError> {

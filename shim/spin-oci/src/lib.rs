@@ -18,11 +18,12 @@ pub mod push;
 mod root;
 mod rootfs;
 mod tree;
+mod volumes;
 mod wasm;
 
 use std::collections::BTreeMap;
 
-use spin_app::LockedApp;
+use spin_app::{LockedApp, VolumeDirectory};
 
 pub use archive::{InThisProcess, Unpacker, unpack};
 pub use artifact::{index_manifests, is_artifact, load_artifact};
@@ -43,4 +44,6 @@ pub struct LoadedApp {
     pub components: BTreeMap<String, Wasm>,
     /// By component id; all components.
     pub files: BTreeMap<String, Files>,
+    /// By component id; those that see something of the pod's volumes besides.
+    pub volumes: BTreeMap<String, Vec<VolumeDirectory>>,
 }

@@ -107,7 +107,7 @@ fn of_manifest(manifest: &[u8], digest: Digest, blobs: SharedBlobs, mut unpacked
     }
     let root = unpack_layers(manifest, blobs)?;
     let opened = File::open(root.path()).map_err(|error| OciError::file(root.path(), error))?;
-    let app = load_rootfs(opened.as_fd(), &())?;
+    let app = load_rootfs(opened.as_fd(), &(), &[])?;
     unpacked.push(root);
     Ok(Opened { app, kind: Kind::Plain, digest: Some(digest), _unpacked: unpacked })
 }

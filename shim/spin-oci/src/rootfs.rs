@@ -11,22 +11,30 @@ use spin_app::{Error as AppError, FileMount, FilePatterns, LockedComponent, MAX_
 use crate::pattern::{plain, resolve};
 use crate::root::Root;
 use crate::tree::Source;
+use crate::volumes;
 use crate::{Digest, FileTree, Files, KnownDigests, LoadedApp, MAX_TREE_BYTES, OciError, Wasm};
 
 /// Loads an app from an image's root file system; wasm, unless its digest is known, and files are hashed, and read only when they are wanted.
-pub fn load_rootfs(root: BorrowedFd<'_>, known: &dyn KnownDigests) -> Result<LoadedApp, OciError> {
+/// `volumes`: the paths in the container where the pod mounts volumes. What they hold is not read.
+pub fn load_rootfs(root: BorrowedFd<'_>, known: &dyn KnownDigests, volumes: &[String]) -> Result<LoadedApp, OciError> {
     let root = Root::confined(root).map_err(|error| OciError::file("/", error))?;
-    let ManifestApp { app, files: patterns } = read_manifest(&root)?;
-    let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
+    let ManifestApp { app, files: mut patterns } = read_manifest(&root)?;
+    let (mut components, mut files, mut of_volumes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for component in &app.components {
         components.insert(component.id.clone(), wasm(&root, component, known)?);
-        let mounted = match patterns.get(&component.id) {
-            Some(patterns) => mount(&root, &component.id, patterns)?,
-            None => Files::None,
-        };
+        let mut patterns = patterns.remove(&component.id).unwrap_or_default();
+        let directories = volumes::take(&root, &component.id, &mut patterns, volumes)?;
+        let mounted = mount(&root, &component.id, &patterns)?;
+        if !matches!(mounted, Files::None) && directories.iter().any(|directory| directory.guest.is_empty()) {
+            let reason = "is a volume, which can't be seen at the same place as files of the image".to_owned();
+            return Err(OciError::Files { component: component.id.clone(), entry: "/".to_owned(), reason });
+        }
         files.insert(component.id.clone(), mounted);
+        if !directories.is_empty() {
+            of_volumes.insert(component.id.clone(), directories);
+        }
     }
-    Ok(LoadedApp { app, components, files })
+    Ok(LoadedApp { app, components, files, volumes: of_volumes })
 }
 
 /// Reads and locks `spin.toml` at the root.

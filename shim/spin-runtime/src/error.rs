@@ -108,6 +108,16 @@ pub enum RuntimeError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A directory of a volume that a component is to see can't be opened.
+    #[error("component {component:?} can't see {} of a volume: {source}; it can see directories", path.display())]
+    Volume {
+        /// The component's id.
+        component: String,
+        /// In the container.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
     /// The files a component is to see can't be opened.
     #[error("the files of component {component:?} can't be opened at {path}: {source}")]
     Files {
@@ -139,7 +149,11 @@ impl RuntimeError {
             | Self::NoExport { .. }
             | Self::OldExport { .. } => 65,
             Self::Component { source, .. } => source.exit_code(),
-            Self::MissingVariable(..) | Self::RuntimeConfig(_) | Self::UnknownStore { .. } | Self::Store { .. } => 66,
+            Self::MissingVariable(..)
+            | Self::RuntimeConfig(_)
+            | Self::UnknownStore { .. }
+            | Self::Store { .. }
+            | Self::Volume { .. } => 66,
             Self::Files { .. } | Self::Internal(_) => 70,
         }
     }

@@ -26,6 +26,7 @@ mod report;
 mod runtime;
 mod ticker;
 mod tier;
+mod volumes;
 
 pub use component::{Component, HttpExport, RedisExport};
 pub use engine::EngineSettings;

@@ -37,7 +37,8 @@ impl Inputs {
         });
         let values = config.providers.iter().filter_map(Provider::file);
         let read = beside.chain(values).map(Path::to_owned).chain([PAGEMAP.into()]).chain(code);
-        let read = read.chain(self.files.values().cloned()).chain(certificates.iter().cloned()).collect();
+        let volumes = self.volumes.values().flatten().map(|directory| PathBuf::from(format!("/{}", directory.volume)));
+        let read = read.chain(self.files.values().cloned()).chain(volumes).chain(certificates.iter().cloned()).collect();
         let state_dir = config.state_dir.as_deref().map(Path::new).or(self.state_dir.as_deref());
         let write = key_value::directories(self.app.components.iter(), &config.key_value_stores, state_dir);
         Ok(Paths { read, write })

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use spin_app::outbound::AllowedHosts;
 use spin_app::template::Template;
-use spin_app::{LockedApp, LockedComponent};
+use spin_app::{LockedApp, LockedComponent, VolumeDirectory};
 use wasmtime::Engine;
 use wasmtime::component::InstancePre;
 
@@ -25,6 +25,7 @@ use crate::output::Stdio;
 use crate::permits::Waiting;
 use crate::ticker::Ticker;
 use crate::tier::Tier;
+use crate::volumes::OpenVolume;
 use crate::{Component, EngineSettings, H2cServers, InternalHandler, RuntimeError, precompile};
 
 /// The code of a component.
@@ -45,6 +46,8 @@ pub struct Inputs {
     pub code: BTreeMap<String, Code>,
     /// The directory on the host that each component sees as its `/`, read-only; by id, where there is one.
     pub files: BTreeMap<String, PathBuf>,
+    /// The directories of volumes that components see besides, read-only; by id, where there are some.
+    pub volumes: BTreeMap<String, Vec<VolumeDirectory>>,
     /// Where stores without a path of their own keep their files; none: in memory, until the process ends.
     pub state_dir: Option<PathBuf>,
     /// The text of runtime-config.toml.
@@ -66,6 +69,7 @@ impl Inputs {
             app,
             code: BTreeMap::new(),
             files: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             state_dir: None,
             runtime_config: None,
             env: Vec::new(),
@@ -89,7 +93,8 @@ pub struct Runtime {
 impl Runtime {
     /// Builds it. Nothing is connected to, no store is opened.
     pub async fn build(inputs: Inputs) -> Result<Arc<Self>, RuntimeError> {
-        let Inputs { app, code, files, state_dir, runtime_config, env, h2c_servers, engine: mut settings, stdio } = inputs;
+        let Inputs { app, code, files, volumes, state_dir, runtime_config, env, h2c_servers, engine: mut settings, stdio } =
+            inputs;
         let config = RuntimeConfig::parse(runtime_config.as_deref().unwrap_or_default())?;
         let variables = Variables::resolve(&app, &config.providers, &env)?;
         settings.max_instance_memory = config.max_instance_memory.or(settings.max_instance_memory);
@@ -104,7 +109,7 @@ impl Runtime {
         let instances = Arc::new(Instances::new(ticker, &settings));
         let hosts = Arc::new(Hosts { settings, instances: instances.clone(), made: Mutex::default() });
         let build = Build { hosts, instances, variables, stores, services, network, http };
-        let components = build.components(&app, code, &files)?;
+        let components = build.components(&app, code, &Visible { files, volumes })?;
         let Build { instances, variables, services, network, .. } = build;
         Ok(Arc::new(Self { app, components, variables, services, instances, network }))
     }
@@ -228,6 +233,33 @@ impl Hosts {
     }
 }
 
+/// The files that components see, by their ids.
+struct Visible {
+    files: BTreeMap<String, PathBuf>,
+    volumes: BTreeMap<String, Vec<VolumeDirectory>>,
+}
+
+impl Visible {
+    /// Opens what a component sees of volumes. Of several at one place the last counts, as for files of the image.
+    fn volumes_of(&self, component: &str) -> Result<Vec<OpenVolume>, RuntimeError> {
+        let mut open = BTreeMap::new();
+        for directory in self.volumes.get(component).into_iter().flatten() {
+            let path = || PathBuf::from(format!("/{}", directory.volume)).join(&directory.below);
+            match OpenVolume::open(directory) {
+                Ok(volume) => drop(open.insert(&directory.guest, volume)),
+                Err(source) if directory.is_implied => log::warn!(
+                    "component {component:?} does not see {}, which is mounted in the container: {source}; it can see directories",
+                    path().display()
+                ),
+                Err(source) => {
+                    return Err(RuntimeError::Volume { component: component.to_owned(), path: path(), source });
+                }
+            }
+        }
+        Ok(open.into_values().collect())
+    }
+}
+
 /// What building one component needs of all.
 struct Build {
     hosts: Arc<Hosts>,
@@ -244,27 +276,28 @@ impl Build {
         &self,
         app: &LockedApp,
         mut code: BTreeMap<String, Code>,
-        files: &BTreeMap<String, PathBuf>,
+        visible: &Visible,
     ) -> Result<BTreeMap<String, Arc<Component>>, RuntimeError> {
         let build = |component: &LockedComponent| {
             let id = component.id.clone();
             let code = code.remove(&id).ok_or_else(|| RuntimeError::NoCode { component: id.clone() })?;
-            let built = self.component(component, code, files.get(&id).map(PathBuf::as_path))?;
+            let built = self.component(component, code, visible)?;
             Ok((id, Arc::new(built)))
         };
         app.components.iter().map(build).collect()
     }
 
-    fn component(&self, component: &LockedComponent, code: Code, files: Option<&Path>) -> Result<Component, RuntimeError> {
+    fn component(&self, component: &LockedComponent, code: Code, visible: &Visible) -> Result<Component, RuntimeError> {
         let code = opened(code).map_err(|error| error.of_component(&component.id))?;
-        let guest = Arc::new(self.guest(component, files)?);
+        let guest = Arc::new(self.guest(component, visible)?);
         Component::new(code, self.hosts.clone(), guest, self.instances.clone())
     }
 
-    fn guest(&self, component: &LockedComponent, files: Option<&Path>) -> Result<Guest, RuntimeError> {
+    fn guest(&self, component: &LockedComponent, visible: &Visible) -> Result<Guest, RuntimeError> {
         let hosts = component.allowed_outbound_hosts();
         let hosts = hosts.iter().map(|entry| self.variables.fill(&Template::parse(entry)?));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let files = visible.files.get(&component.id);
         if let Some(path) = files {
             std::fs::read_dir(path).map_err(|source| RuntimeError::Files {
                 component: component.id.clone(),
@@ -278,7 +311,8 @@ impl Build {
         Ok(Guest {
             id: component.id.clone(),
             env: component.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            files: files.map(Path::to_owned),
+            files: files.cloned(),
+            volumes: visible.volumes_of(&component.id)?,
             http: outbound_http::Client::new(egress.clone(), self.http.clone()),
             redis: redis::Servers::of_component(egress.clone()),
             egress,

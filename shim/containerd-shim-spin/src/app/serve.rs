@@ -171,6 +171,7 @@ fn inputs(run: Run, descriptors: &mut Descriptors, settings: &Settings) -> Resul
         state_dir: volumes.state_dir(),
         runtime_config: volumes.runtime_config(settings.runtime_config.as_deref())?,
         env: settings.env.clone(),
+        volumes: run.volume_directories,
         h2c_servers: settings.h2c_servers.clone(),
         engine: EngineSettings {
             max_instances: max_instances(settings, run.memory_limit),

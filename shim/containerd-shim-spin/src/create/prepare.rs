@@ -92,8 +92,12 @@ fn prepared(outcome: Outcome, descriptors: Vec<OwnedFd>, spec: &Spec) -> Prepare
 }
 
 fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> std::result::Result<Run, Failure> {
-    let LoadedApp { mut app, mut components, mut files } = match &source {
-        Source::Root(root, mounts) => spin_oci::load_rootfs(root.as_fd(), &Snapshot::new(digests(), mounts)),
+    let volumes = volumes(spec);
+    let LoadedApp { mut app, mut components, mut files, volumes: volume_directories } = match &source {
+        Source::Root(root, mounts) => {
+            let paths: Vec<String> = volumes.iter().filter_map(|path| path.to_str().map(str::to_owned)).collect();
+            spin_oci::load_rootfs(root.as_fd(), &Snapshot::new(digests(), mounts), &paths)
+        }
         Source::Artifact { manifest, store } => spin_oci::load_artifact(manifest, std::sync::Arc::new(store.clone())),
     }
     .map_err(|error| Failure::new(u8::try_from(error.exit_code()).unwrap_or(Failure::INTERNAL), error))?;
@@ -132,7 +136,7 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         directories.insert(id.clone(), keep(directory));
     }
     let (memory_limit, cpus) = limits(spec);
-    Ok(Run { app, code, files: directories, memory_limit, cpus, env, volumes: volumes(spec) })
+    Ok(Run { app, code, files: directories, memory_limit, cpus, env, volumes, volume_directories })
 }
 
 /// Enforces the bounds of the node's cache, unless that was done lately.

@@ -95,7 +95,8 @@ pub fn load_directory(directory: &Path) -> Result<LoadedApp, OciError> {
     let opened = File::open(directory).map_err(|error| OciError::file(directory, error))?;
     let root = Root::trusted(opened.into());
     let manifest = read_manifest(&root)?;
-    let mut loaded = LoadedApp { app: manifest.app, components: Default::default(), files: Default::default() };
+    let (components, files, volumes) = <_>::default();
+    let mut loaded = LoadedApp { app: manifest.app, components, files, volumes };
     for component in &loaded.app.components {
         let wasm = wasm(&root, component, &())?;
         wasm.read()?;

@@ -32,6 +32,6 @@ proptest! {
     fn no_pattern_panics_or_leads_out(pattern in "[*?\\[\\]!a./-]{0,16}", exclude in "[*?\\[\\]!a./-]{0,8}") {
         let component = format!("files = [{pattern:?}]\nexclude_files = [{exclude:?}]");
         let image = app(&component, &[("a/b.a", b"1"), ("a/a/a", b"2")]);
-        let _ = load_rootfs(fs::File::open(image.path()).unwrap().as_fd(), &());
+        let _ = load_rootfs(fs::File::open(image.path()).unwrap().as_fd(), &(), &[]);
     }
 }

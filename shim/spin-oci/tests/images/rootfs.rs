@@ -10,7 +10,12 @@ use spin_oci::{Files, LoadedApp, OciError, load_rootfs};
 use crate::support::{app, directory, manifest, materialise, paths, read, wasm};
 
 fn load(root: &Path) -> Result<LoadedApp, OciError> {
-    load_rootfs(fs::File::open(root).unwrap().as_fd(), &())
+    load_rootfs(fs::File::open(root).unwrap().as_fd(), &(), &[])
+}
+
+fn load_with(root: &Path, volumes: &[&str]) -> Result<LoadedApp, OciError> {
+    let volumes: Vec<String> = volumes.iter().map(|&path| path.to_owned()).collect();
+    load_rootfs(fs::File::open(root).unwrap().as_fd(), &(), &volumes)
 }
 
 fn refused(root: &Path) -> (String, i32) {
@@ -31,6 +36,24 @@ fn the_wasm_is_read_and_known_by_its_digest() {
 fn a_whole_directory_is_not_copied() {
     let image = app("files = [{ source = \"static\", destination = \"/\" }]", &[("static/a", b"1")]);
     assert!(matches!(load(image.path()).unwrap().files["main"], Files::Directory(_)));
+}
+
+#[test]
+fn volume_that_an_entry_names_is_not_looked_for_in_the_image() {
+    let files = "files = [\"a\", { source = \"mount\", destination = \"/m\" }]";
+    for image in [app(files, &[("a", b"1")]), app(files, &[("a", b"1"), ("mount/b", b"2")])] {
+        let loaded = load_with(image.path(), &["/mount", "/other"]).unwrap();
+        let [seen] = &loaded.volumes["main"][..] else { panic!("{:?}", loaded.volumes) };
+        assert_eq!((seen.volume.as_str(), seen.guest.as_str(), paths(&loaded)), ("mount", "m", vec!["a".to_owned()]));
+    }
+}
+
+#[test]
+fn volume_and_files_of_the_image_have_not_the_same_place() {
+    let image = app("files = [\"a\", { source = \"mount\", destination = \"/\" }]", &[("a", b"1")]);
+    let error = load_with(image.path(), &["/mount"]).err().expect("refused");
+    assert!(error.to_string().contains("can't be seen at the same place"), "{error}");
+    assert_eq!(error.exit_code(), 64);
 }
 
 #[test]

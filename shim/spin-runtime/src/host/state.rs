@@ -15,6 +15,7 @@ use crate::instance::StoreError;
 use crate::limits::Limits;
 use crate::output::Stdio;
 use crate::ticker::Ticking;
+use crate::volumes::OpenVolume;
 
 /// Resources one instance may hold: files, bodies, connections.
 const MAX_RESOURCES: usize = 10_000;
@@ -31,6 +32,8 @@ pub(crate) struct Guest {
     pub(crate) env: Vec<(String, String)>,
     /// The host's directory that is the guest's `/`.
     pub(crate) files: Option<PathBuf>,
+    /// What it sees of the pod's volumes.
+    pub(crate) volumes: Vec<OpenVolume>,
     pub(crate) egress: Arc<Egress>,
     pub(crate) http: outbound_http::Client,
     pub(crate) redis: redis::Servers,

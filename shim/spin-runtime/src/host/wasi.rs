@@ -25,6 +25,7 @@ pub(super) fn context(guest: &Arc<Guest>) -> wasmtime::Result<WasiCtx> {
     if let Some(files) = &guest.files {
         builder.preopened_dir(files, "/", FsPerms::ReadOnly)?;
     }
+    guest.volumes.iter().try_for_each(|volume| volume.preopen(&mut builder))?;
     // Looking up names is a way out of its own. Sockets may always be made: it is their connecting that is asked about.
     builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(guest.egress.is_open());
     let egress = guest.egress.clone();
