@@ -54,6 +54,8 @@ pub struct Run {
     pub volumes: Vec<PathBuf>,
     /// What each component sees of them.
     pub volume_directories: BTreeMap<String, Vec<VolumeDirectory>>,
+    /// The first word of the container's command, where that asks for something else than the app.
+    pub ignored_command: Option<String>,
 }
 
 /// Why an app can't run: a sentence for a person, and the exit code that says of what kind it is.
@@ -139,6 +141,7 @@ mod tests {
             env: BTreeMap::from([("LARGE".to_owned(), "x".repeat(200_000))]),
             volumes: vec!["/.spin".into()],
             volume_directories: BTreeMap::new(),
+            ignored_command: Some("/bin/sh".to_owned()),
         };
         Plan { outcome: Outcome::Run(Box::new(run)), termination_log: "/dev/termination-log".into() }
     }

@@ -80,6 +80,29 @@ fn updated_limits_hold_at_once() {
 }
 
 #[test]
+fn spin_app_says_that_it_does_not_run_another_command() {
+    let node = Node::shared();
+    let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let cases = [
+        (&["/bin/sh", "-c"][..], &["exit 0; token=secret"][..], Some("/bin/sh")),
+        (&["/"], &["--once"], Some("/")),
+        (&[], &["migrate"], Some("migrate")),
+        (&["/"], &[], None),
+        (&[], &[], None),
+    ];
+    for (number, (command, args, first)) in cases.into_iter().enumerate() {
+        let pod = node.pod(&format!("command_{number}"));
+        let app = pod.app_with(|config| (config.command, config.args) = (words(command), words(args)));
+        assert_eq!(app.get("/").status, 200);
+        wait_for("its first lines", 10, || holds(app.said().contains("Available Routes")));
+        let said = app.said();
+        let sentence = first.map(|first| format!("the container's command, which begins with {first:?}, is not run"));
+        assert_eq!(said.contains("is not run"), first.is_some(), "{command:?} {args:?}: {said}");
+        assert!(sentence.is_none_or(|sentence| said.contains(&sentence)) && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
 fn statistics_of_a_pod_count_its_containers() {
     let node = Node::shared();
     let pod = node.pod("counted");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use spin_runtime::http::Reuse;
-use spin_runtime::output::say_lines;
+use spin_runtime::output::{say, say_lines};
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime, RuntimeError};
 use spin_trigger_http::{Listen, Server};
 use spin_trigger_redis::Subscriber;
@@ -76,7 +76,13 @@ struct Started {
 async fn listen(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(Started, Wall), Failure> {
     let built = build(outcome, descriptors).await;
     link.started().await.map_err(Failure::internal("waiting for the start"))?;
-    let Built { runtime, settings, memory, wall } = built?;
+    let Built { runtime, settings, memory, ignored_command, wall } = built?;
+    if let Some(command) = ignored_command {
+        say(&format!(
+            "the container's command, which begins with {command:?}, is not run: its image is a Spin app, which serves until it is \
+             stopped"
+        ));
+    }
     let has = |kind| runtime.app().triggers_of(kind).next().is_some();
     let subscriber = match has("redis") {
         true => Some(
@@ -104,6 +110,8 @@ struct Built {
     settings: Settings,
     /// The container's memory limit in bytes.
     memory: Option<u64>,
+    /// As [`Run::ignored_command`].
+    ignored_command: Option<String>,
     wall: Wall,
 }
 
@@ -122,14 +130,14 @@ async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built,
     if run.app.triggers.is_empty() {
         return Err(Failure::new(Failure::APP, "the app has no trigger, so there is nothing to run"));
     }
-    let memory = run.memory_limit;
+    let (memory, ignored_command) = (run.memory_limit, run.ignored_command.take());
     let failed = |error: RuntimeError| Failure::new(error.exit_code(), error);
     let inputs = inputs(run, descriptors, &settings)?;
     // Here, because building makes threads.
     let wall = Wall::begin(&inputs.paths().map_err(failed)?)
         .map_err(|error| Failure::new(Failure::INTERNAL, format!("restricting the app's process: {error:#}")))?;
     let runtime = Runtime::build(inputs).await.map_err(failed)?;
-    Ok(Built { runtime, settings, memory, wall })
+    Ok(Built { runtime, settings, memory, ignored_command, wall })
 }
 
 async fn serve(started: Started, mut signals: Signals) {

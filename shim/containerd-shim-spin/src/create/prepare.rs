@@ -34,6 +34,8 @@ const CODE_BOUNDS: Bounds = Bounds { bytes: 8 << 30, files: 20_000, age: MAX_AGE
 const NOTE_BOUNDS: Bounds = Bounds { bytes: 256 << 20, files: 50_000, age: MAX_AGE };
 /// The shortest time between two enforcements of the bounds: each one looks at every file of the cache.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// What is shown of a command that is ignored.
+const MAX_COMMAND_CHARS: usize = 100;
 /// A comma-separated list: run these components and leave the others.
 const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
 
@@ -136,7 +138,8 @@ fn try_prepare(source: Source, spec: &Spec, descriptors: &mut Vec<OwnedFd>) -> s
         directories.insert(id.clone(), keep(directory));
     }
     let (memory_limit, cpus) = limits(spec);
-    Ok(Run { app, code, files: directories, memory_limit, cpus, env, volumes, volume_directories })
+    let ignored_command = ignored_command(spec);
+    Ok(Run { app, code, files: directories, memory_limit, cpus, env, volumes, volume_directories, ignored_command })
 }
 
 /// Enforces the bounds of the node's cache, unless that was done lately.
@@ -207,6 +210,19 @@ fn closed_off(directory: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Failure
 fn environment(spec: &Spec) -> BTreeMap<String, String> {
     let variables = spec.process().iter().flat_map(|process| process.env().iter().flatten());
     variables.filter_map(|variable| variable.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The first word of the container's command, unless the command is one that Spin images have because containerd wants some:
+/// no word, or a single one that names the app's root, its manifest or its wasm.
+fn ignored_command(spec: &Spec) -> Option<String> {
+    let is_of_spin = |word: &str| matches!(word, "" | "." | "/" | "spin.toml" | "/spin.toml") || word.ends_with(".wasm");
+    let args = spec.process().as_ref()?.args().as_deref()?;
+    match args {
+        [] => None,
+        [word] if is_of_spin(word) => None,
+        // Not the others: they may hold secrets.
+        [first, ..] => Some(first.chars().take(MAX_COMMAND_CHARS).collect()),
+    }
 }
 
 /// Where the pod has mounted volumes: directories and files of the node. A volume that CRI made because the image declares it
