@@ -1,16 +1,17 @@
-//! What the daemon and the processes at work for it tell each other, on one socket: JSON objects, one a line, and last of all a single byte.
+//! What the daemon and the processes at work for it tell each other, on one socket: JSON values, one a line.
 //!
 //! The far end passes from the helper to the container's first process, and closes by itself when that runs a foreign program. So the daemon
 //! learns everything from one reader: a line, or the end.
 
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::cgroup::Cgroup;
 use crate::stdio::Paths;
@@ -19,8 +20,6 @@ use crate::warnings;
 
 /// The longest line either side reads: the container's process may be compromised when it writes.
 pub const LONGEST: u64 = 64 * 1024;
-/// What the app is sent when its container is started.
-pub const START: &[u8] = b"\n";
 
 /// To a helper: its work. It may have been started long before there was any.
 #[derive(Debug, Deserialize, Serialize)]
@@ -83,6 +82,28 @@ pub struct Program {
     pub init: u32,
     /// The container's cgroup.
     pub cgroup: Cgroup,
+}
+
+/// To the app, once its container is created.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// The container is started.
+    Start,
+    /// The container's limits have changed.
+    Resize {
+        /// How many processors its quota amounts to; none: it has no quota.
+        cpus: Option<f64>,
+    },
+}
+
+impl Command {
+    /// As a line of the link.
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
 }
 
 /// To the daemon.
@@ -173,11 +194,16 @@ impl Link {
         if line.is_empty() { Ok(None) } else { Ok(Some((Order::parse(&line)?, fds))) }
     }
 
-    /// Waits until the container is started. An end without that is an error.
-    pub async fn started(&self) -> io::Result<()> {
+    /// What the daemon sends the app. Only once: what was read is gone.
+    pub fn commands(&self) -> io::Result<Commands> {
         let socket = self.0.try_clone()?;
         socket.set_nonblocking(true)?;
-        tokio::net::UnixStream::from_std(socket)?.read_u8().await.map(drop)
+        Ok(Commands(BufReader::with_capacity(256, tokio::net::UnixStream::from_std(socket)?)))
+    }
+
+    /// Gives up sending, for good and for all handles.
+    pub fn shut_down_sending(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
     }
 
     /// Sends one line; the daemon's death is no reason to stop, so nothing comes of a failure.
@@ -203,6 +229,21 @@ impl Link {
         // Only the first logger of a process counts, and its copies have it too.
         let _set_already = log::set_boxed_logger(Box::new(Logger(self.duplicate()?)));
         Ok(())
+    }
+}
+
+/// What the daemon sends the app, one after the other.
+#[derive(Debug)]
+pub struct Commands(BufReader<tokio::net::UnixStream>);
+
+impl Commands {
+    /// The next one; an error at the daemon's end.
+    pub async fn next(&mut self) -> io::Result<Command> {
+        let mut line = Vec::new();
+        match (&mut self.0).take(LONGEST).read_until(b'\n', &mut line).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(serde_json::from_slice(&line)?),
+        }
     }
 }
 
@@ -248,11 +289,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_the_daemon_is_no_start() {
+    async fn commands_arrive_in_their_order_and_the_end_of_the_daemon_is_none() {
         let (mut near, link) = pair();
-        near.write_all(START).expect("sent");
-        link.started().await.expect("started");
+        let sent = [Command::Resize { cpus: Some(0.5) }, Command::Start, Command::Resize { cpus: None }];
+        sent.iter().for_each(|command| near.write_all(&command.line()).expect("sent"));
+        let mut commands = link.commands().expect("a socket");
+        for command in sent {
+            assert_eq!(commands.next().await.expect("sent before"), command);
+        }
         drop(near);
-        link.started().await.expect_err("not started again");
+        commands.next().await.expect_err("the end");
+    }
+
+    #[tokio::test]
+    async fn app_that_has_shut_down_sending_hears_commands_and_reports_nothing() {
+        let (mut near, link) = pair();
+        let mut commands = link.commands().expect("a socket");
+        link.shut_down_sending().expect("shut down");
+        link.send(&Report::Ready);
+        assert_eq!(io::read_to_string(&near).expect("its end"), "");
+        near.write_all(&Command::Start.line()).expect("sent");
+        assert_eq!(commands.next().await.expect("sent before"), Command::Start);
     }
 }

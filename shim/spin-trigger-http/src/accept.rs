@@ -11,6 +11,7 @@ use spin_runtime::output::say;
 use tokio::net::TcpListener;
 use tokio::time::timeout_at;
 
+use crate::error::Error;
 use crate::listener::canonical;
 use crate::memory_budget::Permit;
 use crate::registry::Registry;
@@ -29,6 +30,8 @@ const LAST_PLACE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Acceptor {
     listener: TcpListener,
     workers: Vec<Worker>,
+    /// How many of the workers get connections, the first ones.
+    active: usize,
     registry: Arc<Registry>,
     /// The last connection, while it waits for its place.
     accepted: Option<(std::net::TcpStream, SocketAddr)>,
@@ -38,7 +41,26 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub fn new(listener: TcpListener, workers: Vec<Worker>, registry: Arc<Registry>) -> Self {
-        Self { listener, workers, registry, accepted: None, reported: None }
+        let active = workers.len();
+        Self { listener, workers, active, registry, accepted: None, reported: None }
+    }
+
+    /// Has `count` workers, at least one, serve from now on. `start` starts one more, which has this index. The others keep the
+    /// connections that they have, each until its next response.
+    pub fn set_workers(&mut self, count: usize, start: impl Fn(usize) -> Result<Worker, Error>) {
+        while self.workers.len() < count {
+            match start(self.workers.len()) {
+                Ok(worker) => self.workers.push(worker),
+                Err(error) => {
+                    log::warn!("{} threads serve, and no more: {error}", self.workers.len());
+                    break;
+                }
+            }
+        }
+        self.active = count.clamp(1, self.workers.len());
+        for (index, worker) in self.workers.iter().enumerate() {
+            worker.set_resting(index >= self.active);
+        }
     }
 
     /// Accepts until it is dropped. It can be called again afterwards: no connection is lost between.
@@ -70,7 +92,7 @@ impl Acceptor {
 
     /// Hands the accepted connection to the worker that has the fewest.
     fn hand_over(&mut self, place: Permit) {
-        let worker = self.workers.iter().min_by_key(|worker| worker.load());
+        let worker = self.workers[..self.active].iter().min_by_key(|worker| worker.load());
         if let (Some((stream, client)), Some(worker)) = (self.accepted.take(), worker) {
             worker.serve(Accepted { stream, client: canonical(client), place });
         }

@@ -224,9 +224,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::busy_poll::PollTime;
 
     fn activity() -> Arc<Activity> {
-        Activity::new(Arc::new(BusyPoll::new(Duration::ZERO)), 16 << 10)
+        Activity::new(Arc::new(BusyPoll::new(Arc::new(PollTime::new(Duration::ZERO)))), 16 << 10)
     }
 
     fn awaited(activity: &Activity) -> Option<Awaited> {

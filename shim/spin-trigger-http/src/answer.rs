@@ -23,6 +23,7 @@ use crate::body::{AnswerBody, ClientBody, TooBig};
 use crate::headers::{self, Malformed};
 use crate::memory_budget::Permit;
 use crate::reserved;
+use crate::worker::WorkerState;
 
 /// How long a request waits until those before it are answered, before it is refused.
 const WAIT: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ pub(crate) struct Peer {
     /// `address:port`, as guests are told.
     pub client: HeaderValue,
     pub activity: Arc<Activity>,
+    pub worker: Arc<WorkerState>,
 }
 
 /// Who answers a request.
@@ -114,7 +116,7 @@ async fn respond(
     if response.status().is_server_error() && too_big.is_some_and(|too_big| too_big.load(Ordering::Relaxed)) {
         response = empty(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    if peer.app.draining() && one_at_a_time {
+    if one_at_a_time && (peer.app.draining() || peer.worker.is_resting()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some((start, method, path)) = logged.as_deref() {

@@ -10,12 +10,16 @@ use http::uri::Authority;
 use spin_runtime::http::{HttpHandler, HttpOptions};
 use spin_runtime::{Component, Runtime};
 
+use crate::busy_poll::PollTime;
 use crate::config::{self, StaticResponse, Trigger};
 use crate::error::Error;
 use crate::registry::Registry;
 use crate::reserved;
 use crate::router::Router;
 use crate::settings::Settings;
+
+/// To how many workers a server may grow that began with fewer.
+const MAX_WORKERS_OF_RESIZE: usize = 256;
 
 thread_local! {
     /// Which worker this thread is; threads that are none count as the first.
@@ -40,8 +44,12 @@ pub(crate) struct App {
     pub router: Router<Target>,
     /// Indices by component id, private components among them.
     pub components: BTreeMap<String, usize>,
-    /// By worker, then by component: an instance stays on the runtime that made it.
-    handlers: Vec<Vec<HttpHandler>>,
+    /// Those that routes lead to, by their indices.
+    asked: Vec<Arc<Component>>,
+    /// By worker, then by component: an instance stays on the runtime that made it. Made for each worker before it begins.
+    handlers: Box<[OnceLock<Vec<HttpHandler>>]>,
+    /// How long workers look for the next request before they sleep.
+    pub busy_poll: Arc<PollTime>,
     runtime: Arc<Runtime>,
     pub info: Bytes,
     /// The server's own address, under which it is reached; set once its port is bound.
@@ -76,12 +84,12 @@ impl App {
             };
             add_route(&mut router, &id, route, target)?;
         }
-        let options = || HttpOptions { timeout: settings.request_timeout, reuse: settings.reuse.clone() };
-        let handlers = |_| components.iter().map(|component| component.http_handler(options())).collect::<Result<_, _>>();
         Ok(Self {
             router,
             components: indices,
-            handlers: (0..settings.workers.max(1)).map(handlers).collect::<Result<_, _>>()?,
+            asked: components,
+            handlers: (0..settings.workers.max(MAX_WORKERS_OF_RESIZE)).map(|_| OnceLock::new()).collect(),
+            busy_poll: Arc::new(PollTime::new(settings.busy_poll)),
             runtime: runtime.clone(),
             info: reserved::info(&app.metadata),
             authority: OnceLock::new(),
@@ -97,9 +105,24 @@ impl App {
         self.components.iter().find(|(_, known)| **known == index).map_or("", |(id, _)| id)
     }
 
+    /// How many workers there can be.
+    pub fn max_workers(&self) -> usize {
+        self.handlers.len()
+    }
+
+    /// Makes the handlers of a worker that is to begin.
+    pub fn prepare_worker(&self, index: usize) -> Result<(), Error> {
+        let options = || HttpOptions { timeout: self.settings.request_timeout, reuse: self.settings.reuse.clone() };
+        let handlers = self.asked.iter().map(|component| component.http_handler(options())).collect::<Result<_, _>>()?;
+        // Those of an earlier attempt to start its thread do as well.
+        let _there_already = self.handlers[index].set(handlers);
+        Ok(())
+    }
+
     /// The component's handler on this thread's runtime.
     pub fn handler(&self, component: usize) -> &HttpHandler {
-        &self.handlers[WORKER.get()][component]
+        let handlers = self.handlers[WORKER.get()].get();
+        &handlers.expect("a worker has handlers before it has connections")[component]
     }
 
     /// Counts a request in, unless too many are in work or waiting already.

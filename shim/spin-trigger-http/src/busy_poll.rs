@@ -6,6 +6,7 @@
 //! sleep that several share costs each of them little.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
@@ -19,10 +20,28 @@ const NEVER: u64 = u64::MAX;
 /// Of the idle moments after those in which looking was in vain, the most that are slept through before it is tried again.
 const LONGEST_REST: u32 = 1024;
 
+/// How long to look; zero: never. It follows the container's quota of processors.
+pub(crate) struct PollTime(AtomicU64);
+
+impl PollTime {
+    pub fn new(time: Duration) -> Self {
+        let polling = Self(AtomicU64::new(0));
+        polling.set(time);
+        polling
+    }
+
+    pub fn set(&self, time: Duration) {
+        self.0.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+}
+
 /// A worker's requests as they come and go, and whether more are soon to come. All of a worker is on one thread, so that nothing here is contended.
 pub(crate) struct BusyPoll {
-    /// How long to look; zero: never.
-    longest: Duration,
+    longest: Arc<PollTime>,
     made: Instant,
     /// Requests that ever began, and those that were done.
     begun: AtomicU64,
@@ -35,7 +54,7 @@ pub(crate) struct BusyPoll {
 }
 
 impl BusyPoll {
-    pub fn new(longest: Duration) -> Self {
+    pub fn new(longest: Arc<PollTime>) -> Self {
         let [begun, done] = [0; 2].map(AtomicU64::new);
         let (idle_since, soon) = (AtomicU64::new(NEVER), AtomicBool::new(false));
         Self { longest, made: Instant::now(), begun, done, idle_since, soon, idle: Notify::new() }
@@ -47,10 +66,11 @@ impl BusyPoll {
 
     /// Notes that a request has come.
     pub fn begin(&self) {
-        if self.longest.is_zero() {
+        // Counted in any case: the time to look may change before the request is done.
+        self.begun.store(self.begun.load(Relaxed) + 1, Relaxed);
+        if self.longest.get().is_zero() {
             return;
         }
-        self.begun.store(self.begun.load(Relaxed) + 1, Relaxed);
         match self.idle_since.load(Relaxed) {
             NEVER => self.soon.store(false, Relaxed),
             _ => self.end_pause(self.now()),
@@ -60,16 +80,16 @@ impl BusyPoll {
     fn end_pause(&self, now: u64) {
         let pause = Duration::from_nanos(now.saturating_sub(self.idle_since.swap(NEVER, Relaxed)));
         // Where the worker slept meanwhile, its waking was part of the pause.
-        self.soon.store(pause < self.longest.saturating_mul(2), Relaxed);
+        self.soon.store(pause < self.longest.get().saturating_mul(2), Relaxed);
     }
 
     /// Notes that a request is done with.
     pub fn end(&self) {
-        if self.longest.is_zero() {
-            return;
-        }
         let done = self.done.load(Relaxed) + 1;
         self.done.store(done, Relaxed);
+        if self.longest.get().is_zero() {
+            return;
+        }
         if done == self.begun.load(Relaxed) {
             self.idle_since.store(self.now(), Relaxed);
             if self.soon.load(Relaxed) {
@@ -91,14 +111,14 @@ impl BusyPoll {
 
     /// Keeps the worker awake until a request comes; whether one did in time.
     async fn look(&self) -> bool {
-        let (begun, start) = (self.begun.load(Relaxed), Instant::now());
+        let (begun, start, longest) = (self.begun.load(Relaxed), Instant::now(), self.longest.get());
         loop {
             // The runtime looks at its sockets, and does not wait as this is ready again.
             yield_now().await;
             if self.begun.load(Relaxed) != begun {
                 return true;
             }
-            if start.elapsed() >= self.longest {
+            if start.elapsed() >= longest {
                 return false;
             }
             std::thread::yield_now();
@@ -129,11 +149,13 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
+
+    fn polling(longest: Duration) -> BusyPoll {
+        BusyPoll::new(Arc::new(PollTime::new(longest)))
+    }
 
     /// Whether somebody who runs it would be told to look now.
     fn told(polling: &BusyPoll) -> bool {
@@ -143,7 +165,7 @@ mod tests {
 
     #[test]
     fn it_looks_where_the_last_pause_was_short_and_requests_come_one_at_a_time() {
-        let polling = BusyPoll::new(LONG);
+        let polling = self::polling(LONG);
         polling.begin();
         polling.end();
         assert!(!told(&polling), "after the first request nobody knows");
@@ -163,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_long_pause_ends_it() {
-        let polling = BusyPoll::new(LONG);
+        let polling = self::polling(LONG);
         let twice = u64::try_from(2 * LONG.as_nanos()).unwrap();
         for (pause, soon) in [(twice - 1, true), (twice, false), (0, true)] {
             polling.idle_since.store(1, Relaxed);
@@ -173,23 +195,28 @@ mod tests {
     }
 
     #[test]
-    fn with_no_time_nothing_is_noted() {
-        let polling = BusyPoll::new(Duration::ZERO);
+    fn with_no_time_it_never_looks_until_it_has_some() {
+        let polling = self::polling(Duration::ZERO);
         (0..3).for_each(|_| {
             polling.begin();
             polling.end();
         });
         assert!(!told(&polling));
-        assert_eq!(polling.begun.load(Relaxed), 0);
+        polling.begin();
+        polling.longest.set(LONG);
+        polling.end();
+        polling.begin();
+        polling.end();
+        assert!(told(&polling), "a request in work when the time changed is counted");
     }
 
     #[tokio::test]
     async fn looking_ends_with_the_next_request_or_in_time() {
-        let polling = Arc::new(BusyPoll::new(LONG));
+        let polling = Arc::new(self::polling(LONG));
         let client = polling.clone();
         tokio::spawn(async move { client.begin() });
         assert!(polling.look().await);
-        assert!(!BusyPoll::new(Duration::from_nanos(1)).look().await);
+        assert!(!self::polling(Duration::from_nanos(1)).look().await);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(crate) async fn serve(
 ) {
     let activity = Activity::new(polling, app.settings.send_buffer);
     let Ok(address) = HeaderValue::try_from(client.to_string()) else { return };
-    let peer = Arc::new(Peer { app: app.clone(), client: address, activity: activity.clone() });
+    let peer = Arc::new(Peer { app: app.clone(), client: address, activity: activity.clone(), worker: place.worker.clone() });
     let _registered = app.registry.add(&activity.wait, true);
     let http1_peer = peer.clone();
     let http1 = service_fn(move |request| answer::answer(http1_peer.clone(), request));

@@ -32,6 +32,6 @@ pub use error::Error;
 pub use listener::Listen;
 pub use route::PatternError;
 pub use router::{Match, Route, Router};
-pub use server::{Drained, Server};
+pub use server::{Capacity, Drained, Resizer, Server};
 pub use settings::Settings;
 pub use worker::runtime;

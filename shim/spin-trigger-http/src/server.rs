@@ -1,5 +1,6 @@
 //! The server: bound before it runs, drained before it ends.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use futures::future::join_all;
 use http::uri::Authority;
 use spin_runtime::Runtime;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +27,28 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     workers: Vec<Worker>,
+    capacity: Resizer,
     abort: CancellationToken,
+}
+
+/// What a server makes of the processors that it may use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capacity {
+    /// As [`Settings::workers`].
+    pub workers: usize,
+    /// As [`Settings::busy_poll`].
+    pub busy_poll: Duration,
+}
+
+/// Changes the capacity of a server that runs.
+#[derive(Clone, Debug)]
+pub struct Resizer(Arc<watch::Sender<Capacity>>);
+
+impl Resizer {
+    /// Has the server follow.
+    pub fn resize(&self, capacity: Capacity) {
+        self.0.send_replace(capacity);
+    }
 }
 
 /// How a server ended.
@@ -43,7 +66,9 @@ impl Server {
     /// Whatever is wrong with the app's HTTP triggers, their components or the port; see [`Error::exit_code`].
     pub async fn bind(runtime: &Arc<Runtime>, settings: Settings) -> Result<Self, Error> {
         let (listen, workers, unsent) = (settings.listen, settings.workers, settings.max_kernel_unsent());
+        let capacity = Capacity { workers, busy_poll: settings.busy_poll };
         let app = Arc::new(App::new(runtime, settings)?);
+        (0..workers.max(1)).try_for_each(|index| app.prepare_worker(index))?;
         let (listener, address) = bind(listen, unsent)?;
         if let Ok(authority) = Authority::try_from(reachable(address).to_string()) {
             app.authority.get_or_init(|| authority);
@@ -51,10 +76,16 @@ impl Server {
         runtime.set_internal(Arc::new(Chaining::new(&app)));
         let abort = CancellationToken::new();
         let workers = match workers {
-            0 | 1 => vec![Worker::here(app.clone(), abort.clone())],
-            count => (0..count).map(|index| Worker::on_thread(app.clone(), index, abort.clone())).collect::<Result<_, _>>()?,
+            0 | 1 => vec![Worker::here(&app, &abort)],
+            count => (0..count).map(|index| Worker::on_thread(&app, index, &abort)).collect::<Result<_, _>>()?,
         };
-        Ok(Self { app, listener, address, workers, abort })
+        let capacity = Resizer(Arc::new(watch::Sender::new(capacity)));
+        Ok(Self { app, listener, address, workers, capacity, abort })
+    }
+
+    /// Changes how many threads serve, while the server runs.
+    pub fn resizer(&self) -> Resizer {
+        self.capacity.clone()
     }
 
     /// Where the server listens, with the port that the kernel chose where it was asked to.
@@ -79,11 +110,12 @@ impl Server {
     /// connection. The port stays open for [`Settings::linger`], at most for half of `grace`. After that
     /// idle connections are closed, and the others once their requests are answered, all within `grace`.
     pub async fn run(self, drain: CancellationToken, grace: Duration) -> Drained {
-        let Self { app, listener, workers, abort, .. } = self;
+        let Self { app, listener, workers, capacity, abort, .. } = self;
+        let mut changes = capacity.0.subscribe();
         let mut acceptor = Acceptor::new(listener, workers, app.registry.clone());
         let serve = async {
             tokio::select! {
-                never = acceptor.accept() => match never {},
+                never = accept(&mut acceptor, &mut changes, &app, &abort) => match never {},
                 () = drain.cancelled() => {}
             }
             let drained = timeout(grace, async {
@@ -105,5 +137,28 @@ impl Server {
         };
         abort.cancel();
         drained
+    }
+}
+
+/// Accepts connections until it is dropped, and follows the server's capacity meanwhile.
+async fn accept(
+    acceptor: &mut Acceptor,
+    changes: &mut watch::Receiver<Capacity>,
+    app: &Arc<App>,
+    abort: &CancellationToken,
+) -> Infallible {
+    loop {
+        tokio::select! {
+            never = acceptor.accept() => match never {},
+            // It can't fail: the server has the sender.
+            _ = changes.changed() => {
+                let Capacity { workers, busy_poll } = *changes.borrow_and_update();
+                app.busy_poll.set(busy_poll);
+                acceptor.set_workers(workers.min(app.max_workers()), |index| {
+                    app.prepare_worker(index)?;
+                    Ok(Worker::on_thread(app, index, abort)?)
+                });
+            }
+        }
     }
 }

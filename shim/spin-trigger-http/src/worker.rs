@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -27,8 +27,24 @@ pub(crate) struct Accepted {
 /// The server's end of a worker.
 pub(crate) struct Worker {
     connections: mpsc::UnboundedSender<Accepted>,
-    open: Arc<AtomicUsize>,
+    state: Arc<WorkerState>,
     done: oneshot::Receiver<()>,
+}
+
+/// What a worker, its connections and the server know of each other.
+#[derive(Default)]
+pub(crate) struct WorkerState {
+    /// How many connections it has.
+    open: AtomicUsize,
+    /// Whether it gets no more, because the container has fewer processors now.
+    resting: AtomicBool,
+}
+
+impl WorkerState {
+    /// Whether its connections are to end, so that their clients open others.
+    pub fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
+    }
 }
 
 /// The most sockets that are heard of at once. What their requests need stays in the caches until they are answered; with hundreds of connections a
@@ -42,7 +58,7 @@ pub fn runtime() -> io::Result<Runtime> {
 
 impl Worker {
     /// Starts a worker on a thread of its own.
-    pub fn on_thread(app: Arc<App>, index: usize, abort: CancellationToken) -> io::Result<Self> {
+    pub fn on_thread(app: &Arc<App>, index: usize, abort: &CancellationToken) -> io::Result<Self> {
         let runtime = runtime()?;
         let (worker, work) = Self::prepare(app, abort);
         std::thread::Builder::new().name(format!("http-{index}")).spawn(move || {
@@ -53,18 +69,18 @@ impl Worker {
     }
 
     /// Starts a worker on the runtime of the caller.
-    pub fn here(app: Arc<App>, abort: CancellationToken) -> Self {
+    pub fn here(app: &Arc<App>, abort: &CancellationToken) -> Self {
         let (worker, work) = Self::prepare(app, abort);
         tokio::spawn(work);
         worker
     }
 
-    fn prepare(app: Arc<App>, abort: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    fn prepare(app: &Arc<App>, abort: &CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static + use<>) {
         let (connections, accepted) = mpsc::unbounded_channel();
         let (finished, done) = oneshot::channel();
-        let open = Arc::new(AtomicUsize::new(0));
-        let work = work(app, accepted, open.clone(), abort);
-        let worker = Self { connections, open, done };
+        let state = Arc::<WorkerState>::default();
+        let work = work(app.clone(), accepted, state.clone(), abort.clone());
+        let worker = Self { connections, state, done };
         (worker, async move {
             work.await;
             let _ = finished.send(());
@@ -73,12 +89,17 @@ impl Worker {
 
     /// How many connections it has.
     pub fn load(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.state.open.load(Ordering::Relaxed)
+    }
+
+    /// Has its connections end after their next response, or not any more.
+    pub fn set_resting(&self, resting: bool) {
+        self.state.resting.store(resting, Ordering::Relaxed);
     }
 
     /// Gives it one more; they are bounded by their places.
     pub fn serve(&self, accepted: Accepted) {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.state.open.fetch_add(1, Ordering::Relaxed);
         // A worker ends only after the server has let go of it.
         let _ = self.connections.send(accepted);
     }
@@ -90,17 +111,17 @@ impl Worker {
     }
 }
 
-async fn work(app: Arc<App>, accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, abort: CancellationToken) {
-    let polling = Arc::new(BusyPoll::new(app.settings.busy_poll));
+async fn work(app: Arc<App>, accepted: mpsc::UnboundedReceiver<Accepted>, state: Arc<WorkerState>, abort: CancellationToken) {
+    let polling = Arc::new(BusyPoll::new(app.busy_poll.clone()));
     tokio::select! {
-        () = serve(app, accepted, open, &polling) => {}
+        () = serve(app, accepted, state, &polling) => {}
         never = polling.run() => match never {},
         () = abort.cancelled() => {}
     }
 }
 
 /// Serves connections until no more come and none is left.
-async fn serve(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, open: Arc<AtomicUsize>, polling: &Arc<BusyPoll>) {
+async fn serve(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, state: Arc<WorkerState>, polling: &Arc<BusyPoll>) {
     let protocols = Arc::new(Protocols::new(&app));
     let mut connections = JoinSet::new();
     let mut coming = true;
@@ -109,7 +130,7 @@ async fn serve(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, o
             next = accepted.recv(), if coming => match next {
                 None => coming = false,
                 Some(Accepted { stream, client, place }) => {
-                    let place = Place { open: open.clone(), _permit: place };
+                    let place = Place { worker: state.clone(), _permit: place };
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
                     let (app, protocols, polling) = (app.clone(), protocols.clone(), polling.clone());
                     connections.spawn(connection::serve(app, protocols, stream, client, polling, place));
@@ -126,12 +147,12 @@ async fn serve(app: Arc<App>, mut accepted: mpsc::UnboundedReceiver<Accepted>, o
 
 /// A connection's place: on its worker, and among all.
 pub(crate) struct Place {
-    open: Arc<AtomicUsize>,
+    pub worker: Arc<WorkerState>,
     _permit: Permit,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

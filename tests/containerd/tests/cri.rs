@@ -1,10 +1,16 @@
 //! Pods over containerd's CRI, as a kubelet makes them, under the cgroup driver that `SPIN_TEST_CGROUP_DRIVER` names. All but the
 //! tests whose names begin with `spin_app` also hold for the pods of runc (`SPIN_TEST_HANDLER=runc`).
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use containerd_tests::leftovers::assert_removed_pod_leaves_nothing;
 use harness::cgroup::Cgroup;
-use harness::cri::Node;
 use harness::cri::v1::{ContainerState, LinuxContainerResources};
+use harness::cri::{Container, Node};
+use harness::process::switches;
+use harness::wait::holds;
+use harness::wait_for;
 
 const MIB: i64 = 1 << 20;
 
@@ -77,6 +83,53 @@ fn updated_limits_hold_at_once() {
         let cgroup = Cgroup::of(container.pid());
         assert_eq!((cgroup.memory_limit(), cgroup.cpu_limit().as_str()), (Some(96 << 20), "20000 100000"));
     }
+}
+
+/// 128 MiB and this many processors.
+fn processors(count: i64) -> LinuxContainerResources {
+    LinuxContainerResources { cpu_period: 100_000, cpu_quota: count * 100_000, ..memory(128 * MIB) }
+}
+
+/// How often a thread of the process has waited so far; none where there is no such thread.
+fn waits_of(pid: i32, thread: &str) -> Option<u64> {
+    let threads = switches(pid).expect("it runs");
+    threads.into_iter().find(|(name, _)| name == thread).map(|(_, waits)| waits)
+}
+
+/// Asks on several new connections, all of them open at the same time.
+fn ask_side_by_side(app: &Container<'_>, connections: usize) {
+    let address = app.url("").trim_start_matches("http://").to_owned();
+    let mut streams: Vec<_> = (0..connections).map(|_| TcpStream::connect(&address).expect("it listens")).collect();
+    for stream in &mut streams {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").expect("it reads");
+        assert!(stream.read(&mut [0; 4096]).expect("it answers") > 0);
+    }
+}
+
+#[test]
+fn spin_app_follows_its_quota_of_processors_while_it_runs() {
+    let node = Node::shared();
+    let pod = node.pod("resized");
+    let app = pod.app(processors(1));
+    app.get("/");
+    ask_side_by_side(&app, 2);
+    let pid = app.pid();
+    assert_eq!(waits_of(pid, "http-1"), None, "one thread serves");
+    for _ in 0..2 {
+        app.update(processors(2));
+        wait_for("a second thread to serve", 10, || {
+            let before = waits_of(pid, "http-1");
+            ask_side_by_side(&app, 2);
+            holds(waits_of(pid, "http-1") > before)
+        });
+        app.update(processors(1));
+        wait_for("one thread to serve", 10, || {
+            let before = waits_of(pid, "http-1");
+            ask_side_by_side(&app, 4);
+            holds(waits_of(pid, "http-1") == before)
+        });
+    }
+    assert_eq!(app.get("/").status, 200);
 }
 
 #[test]

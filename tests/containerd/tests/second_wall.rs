@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,10 @@ use containerd_tests::ways_out::{Surroundings, WAYS_OUT, WayOut};
 use containerd_tests::{import_inside, inside, with_inside};
 use harness::process::{command_line, pids};
 use harness::{Containerd, SpinApp, Task, wait_for};
+use rustix::io::Errno;
+use rustix::net::sockopt::{socket_domain, socket_peercred};
+use rustix::net::{AddressFamily, SendFlags, send};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use serde_json::json;
 
 /// Rights that a pod does not forbid: all capabilities, no filter, new privileges.
@@ -117,6 +122,31 @@ fn native_code_in_an_apps_process_finds_no_way_out() {
         assert!(different.is_empty(), "{different:?}");
     }
     assert_eq!(container.task.get("/").status, 200, "the app still answers");
+}
+
+/// The local sockets of a process that another process has the other end of.
+fn sockets_to_others(pid: i32) -> Vec<OwnedFd> {
+    let process = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).expect("it runs");
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let descriptors = numbers.filter_map(|number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok());
+    let is_to_another = |socket: &OwnedFd| {
+        let is_local = socket_domain(socket).is_ok_and(|domain| domain == AddressFamily::UNIX);
+        is_local && socket_peercred(socket).is_ok_and(|peer| peer.pid.as_raw_pid() != pid)
+    };
+    descriptors.filter(is_to_another).collect()
+}
+
+#[test]
+fn app_that_serves_can_not_send_to_the_shims_daemon() {
+    let containerd = Containerd::v2();
+    let task = containerd.serve("mute", &SpinApp::http("hello-p2", ""));
+    assert_eq!(task.get("/").status, 200);
+    let sockets = sockets_to_others(task.pid());
+    assert_eq!(sockets.len(), 1, "by which the daemon tells it the quota of processors");
+    for socket in sockets {
+        assert_eq!(send(&socket, b"\"ready\"\n", SendFlags::NOSIGNAL), Err(Errno::PIPE));
+    }
 }
 
 #[test]

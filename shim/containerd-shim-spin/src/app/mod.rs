@@ -51,8 +51,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
     code
 }
 
-/// Reports how the start went, once. With the report both ways are closed: an app that serves needs neither, and a guest that
-/// breaks out of the engine shall not have them.
+/// Reports how the start went, once. With the report the termination log is closed, and so is the way to the daemon: an app that
+/// serves needs neither, and a guest that breaks out of the engine shall not have them. The way from the daemon stays.
 struct Reporter {
     link: Link,
     last_words: LastWords,
@@ -62,6 +62,7 @@ impl Reporter {
     /// The app listens.
     fn ready(self) {
         self.link.send(&Report::Ready);
+        let _daemon_has_ended = self.link.shut_down_sending();
     }
 
     /// The app can't run. Returns its exit code.

@@ -6,13 +6,12 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use spin_runtime::http::Reuse;
 use spin_runtime::output::{say, say_lines};
 use spin_runtime::{Code, EngineSettings, Inputs, Runtime, RuntimeError};
-use spin_trigger_http::{Listen, Server};
+use spin_trigger_http::{Listen, Resizer, Server};
 use spin_trigger_redis::Subscriber;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use super::Reporter;
 use super::settings::Settings;
 use super::volumes::Volumes;
 use super::wall::Wall;
-use crate::link::Link;
+use crate::link::{Command, Commands, Link};
 use crate::plan::{Descriptors, Failure, Outcome, Run};
 use crate::sys;
 
@@ -49,12 +48,13 @@ pub fn run(outcome: Outcome, descriptors: &mut Descriptors, reporter: Reporter) 
 
 /// Gets everything ready to serve, behind the second wall; `None` where a signal asks the app to end before.
 async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<Option<(Started, Signals)>, Failure> {
+    let commands = link.commands().map_err(Failure::internal("the connection to the shim's daemon"))?;
     // From here on: the first process of a container has no default action for signals.
     let mut signals = Signals::new()?;
     // A container's first process is the parent of every process whose own has ended, such as one that a probe left running.
     sys::ignore_ends_of_children();
     let (started, wall) = tokio::select! {
-        ready = listen(outcome, descriptors, link) => ready?,
+        ready = listen(outcome, descriptors, commands) => ready?,
         () = signals.next() => return Ok(None),
     };
     wall.close().map_err(|error| {
@@ -69,14 +69,18 @@ async fn start(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> 
 struct Started {
     server: Option<Server>,
     subscriber: Option<Subscriber>,
-    grace: Duration,
+    settings: Settings,
+    commands: Commands,
 }
 
 /// Builds the app while its container is still being created; what that comes to is nobody's business before the start.
-async fn listen(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) -> Result<(Started, Wall), Failure> {
+async fn listen(outcome: Outcome, descriptors: &mut Descriptors, mut commands: Commands) -> Result<(Started, Wall), Failure> {
     let built = build(outcome, descriptors).await;
-    link.started().await.map_err(Failure::internal("waiting for the start"))?;
-    let Built { runtime, settings, memory, ignored_command, wall } = built?;
+    let resized = wait_for_start(&mut commands).await.map_err(Failure::internal("waiting for the start"))?;
+    let Built { runtime, mut settings, memory, ignored_command, wall } = built?;
+    if let Some(cpus) = resized {
+        settings.set_capacity(settings.capacity(cpus));
+    }
     if let Some(command) = ignored_command {
         say(&format!(
             "the container's command, which begins with {command:?}, is not run: its image is a Spin app, which serves until it is \
@@ -101,7 +105,33 @@ async fn listen(outcome: Outcome, descriptors: &mut Descriptors, link: &Link) ->
         ),
         false => None,
     };
-    Ok((Started { server, subscriber, grace: settings.grace }, wall))
+    Ok((Started { server, subscriber, settings, commands }, wall))
+}
+
+/// Waits until the container is started; the quota of processors that it was given meanwhile.
+async fn wait_for_start(commands: &mut Commands) -> io::Result<Option<Option<f64>>> {
+    let mut resized = None;
+    loop {
+        match commands.next().await? {
+            Command::Start => return Ok(resized),
+            Command::Resize { cpus } => resized = Some(cpus),
+        }
+    }
+}
+
+/// Has the server follow the container's quota of processors, until the daemon ends.
+async fn follow_resizes(mut commands: Commands, settings: Settings, server: Resizer) {
+    let mut workers = settings.workers;
+    while let Ok(command) = commands.next().await {
+        let Command::Resize { cpus } = command else { continue };
+        let capacity = settings.capacity(cpus);
+        server.resize(capacity);
+        if capacity.workers != workers {
+            workers = capacity.workers;
+            let quota = cpus.map_or("no quota of processors".to_owned(), |cpus| format!("{cpus} processors"));
+            say(&format!("threads that serve: {workers}, as the container has {quota} now"));
+        }
+    }
 }
 
 /// An app that is ready to start.
@@ -142,9 +172,15 @@ async fn build(outcome: Outcome, descriptors: &mut Descriptors) -> Result<Built,
 
 async fn serve(started: Started, mut signals: Signals) {
     let drain = CancellationToken::new();
-    let Started { server, subscriber, grace } = started;
-    if let Some(server) = &server {
-        say_lines(&server.announcement());
+    let Started { server, subscriber, settings, commands } = started;
+    let grace = settings.grace;
+    match &server {
+        Some(server) => {
+            say_lines(&server.announcement());
+            tokio::spawn(follow_resizes(commands, settings, server.resizer()));
+        }
+        // A subscriber has one thread in any case.
+        None => drop(commands),
     }
     let http = async {
         if let Some(server) = server {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use spin_runtime::H2cServers;
+use spin_trigger_http::Capacity;
 
 use crate::plan::Failure;
 
@@ -54,10 +55,18 @@ pub struct Settings {
     pub pooling: bool,
     /// `SPIN_WORKERS`: threads that serve; as many as the container has processors.
     pub workers: usize,
+    /// What of the last and of `busy_poll` the environment sets, so that it does not follow the quota of processors.
+    fixed: Fixed,
     /// `SPIN_RUNTIME_CONFIG_FILE`: the runtime config, in a volume; `/runtime-config.toml` where that is one.
     pub runtime_config: Option<PathBuf>,
     /// All of it, for the app's variables.
     pub env: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fixed {
+    workers: Option<usize>,
+    busy_poll: Option<Duration>,
 }
 
 /// The limits of HTTP triggers that the environment sets. None: `spin_trigger_http::Settings::for_memory`
@@ -109,7 +118,11 @@ impl Settings {
     /// Reads the variables; `cpus` is the container's quota of processors, if it has one.
     pub fn read(env: BTreeMap<String, String>, cpus: Option<f64>) -> Result<Self, Failure> {
         let env = Environment(env);
-        let workers = env.number("SPIN_WORKERS", 1..=MAX_WORKERS)?.unwrap_or_else(|| workers(cpus));
+        let fixed = Fixed {
+            workers: env.number("SPIN_WORKERS", 1..=MAX_WORKERS)?,
+            busy_poll: env.number("SPIN_HTTP_BUSY_POLL_US", 0..=1_000_000)?.map(Duration::from_micros),
+        };
+        let Capacity { workers, busy_poll } = fixed.capacity(cpus);
         Ok(Self {
             listen: env.value("SPIN_HTTP_LISTEN_ADDR", "an address with a port, as 0.0.0.0:80")?,
             http: HttpLimits::read(&env)?,
@@ -117,9 +130,7 @@ impl Settings {
                 .time_limit("SPIN_HTTP_REQUEST_TIMEOUT")?
                 .unwrap_or(spin_trigger_http::Settings::default().request_timeout),
             reuse: env.number("SPIN_HTTP_INSTANCE_REUSE", 1..=MAX_COUNT)?,
-            busy_poll: env
-                .number("SPIN_HTTP_BUSY_POLL_US", 0..=1_000_000)?
-                .map_or_else(|| busy_poll(cpus, workers), Duration::from_micros),
+            busy_poll,
             linger: env.seconds("SPIN_HTTP_LINGER")?,
             max_messages: env.number("SPIN_REDIS_MAX_MESSAGES", 1..=MAX_COUNT)?,
             max_message_bytes: env.number("SPIN_REDIS_MAX_MESSAGE_SIZE", 1024..=512 << 20)?,
@@ -134,9 +145,29 @@ impl Settings {
             max_instance_memory: env.value("SPIN_MAX_INSTANCE_MEMORY", "a number of bytes above 0")?.map(NonZeroU64::get),
             pooling: env.number("SPIN_WASMTIME_POOLING", 0..=1)?.unwrap_or(1) != 0,
             workers,
+            fixed,
             runtime_config: env.value("SPIN_RUNTIME_CONFIG_FILE", "a path")?,
             env: env.0.into_iter().collect(),
         })
+    }
+}
+
+impl Settings {
+    /// What an HTTP server makes of another quota of processors.
+    pub fn capacity(&self, cpus: Option<f64>) -> Capacity {
+        self.fixed.capacity(cpus)
+    }
+
+    /// Follows another quota of processors, before anything serves.
+    pub fn set_capacity(&mut self, Capacity { workers, busy_poll }: Capacity) {
+        (self.workers, self.busy_poll) = (workers, busy_poll);
+    }
+}
+
+impl Fixed {
+    fn capacity(&self, cpus: Option<f64>) -> Capacity {
+        let workers = self.workers.unwrap_or_else(|| workers(cpus));
+        Capacity { workers, busy_poll: self.busy_poll.unwrap_or_else(|| busy_poll(cpus, workers)) }
     }
 }
 
@@ -280,6 +311,18 @@ mod tests {
         assert_eq!([None, Some(1.0), Some(0.5)].map(|cpus| busy_poll(cpus, &[])), [100, 100, 0]);
         assert_eq!(busy_poll(Some(1.0), &[("SPIN_WORKERS", "2")]), 0);
         assert_eq!([None, Some(0.5)].map(|cpus| busy_poll(cpus, &[("SPIN_HTTP_BUSY_POLL_US", "30")])), [30, 30]);
+    }
+
+    #[test]
+    fn capacity_follows_the_quota_as_far_as_the_environment_sets_nothing() {
+        let capacity = |env: &[(&str, &str)], cpus| {
+            let Capacity { workers, busy_poll } = read(env).expect("good values").capacity(cpus);
+            (workers, busy_poll.as_micros())
+        };
+        assert_eq!([Some(0.2), Some(1.0), Some(0.0)].map(|cpus| capacity(&[], cpus)), [(1, 0), (1, 100), (1, 0)]);
+        assert_eq!(capacity(&[], None).0, workers(None));
+        assert_eq!(capacity(&[("SPIN_WORKERS", "3")], Some(1.0)), (3, 0));
+        assert_eq!(capacity(&[("SPIN_HTTP_BUSY_POLL_US", "30")], Some(0.5)), (1, 30));
     }
 
     #[test]

@@ -206,6 +206,16 @@ impl Cgroup {
         oom_kills_in(&fs::read_to_string(self.unified_dir()?.parent()?.join("memory.events")).ok()?)
     }
 
+    /// How many processors its quota amounts to; `None` where it has no quota. `NotFound` where there is no controller for that.
+    pub fn cpus(&self) -> io::Result<Option<f64>> {
+        let read = |file| self.read("cpu", file).ok_or(io::ErrorKind::NotFound);
+        let text = match self.is_unified() {
+            true => read("cpu.max")?,
+            false => format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?.trim()),
+        };
+        Ok(cpus_in(&text))
+    }
+
     /// Removes it with everything below it; fails as busy while a process is left.
     pub fn remove(&self) -> io::Result<()> {
         self.dirs.values().try_for_each(|dir| remove_tree(dir))
@@ -231,6 +241,13 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
 fn child_dirs(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+/// Of a quota and a period in microseconds. Without a quota the kernel writes `max` in its place, or -1 in version 1.
+fn cpus_in(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
 fn oom_kills_in(text: &str) -> Option<u64> {
@@ -264,6 +281,15 @@ mod tests {
     fn a_cgroup_with_controllers_has_no_directory_in_a_hierarchy_without_any() {
         let cgroup = Cgroup::of_memberships(&Hierarchies::parse(HYBRID), "4:memory:/a\n2:name=systemd:/\n").with_controllers();
         assert_eq!(cgroup.dirs.into_keys().collect::<Vec<_>>(), ["memory"]);
+    }
+
+    #[test]
+    fn quota_of_processors_is_read_in_both_notations() {
+        for (text, cpus) in
+            [("200000 100000\n", Some(2.0)), ("50000 100000", Some(0.5)), ("max 100000\n", None), ("-1 100000", None)]
+        {
+            assert_eq!(cpus_in(text), cpus, "{text}");
+        }
     }
 
     #[test]

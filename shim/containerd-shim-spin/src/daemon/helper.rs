@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::reaper::Exit;
 use crate::helper::VERB;
-use crate::link::{LONGEST, Link, Order, Report, START};
+use crate::link::{Command as AppCommand, LONGEST, Link, Order, Report};
 use crate::sys::{self, Fork};
 
 /// How many warnings may come before a report.
@@ -143,7 +143,13 @@ impl Line {
 
     /// Lets the waiting app begin. An app that has ended doesn't hear it; that it has, its line will tell.
     pub async fn start(&mut self) {
-        let _ended = self.0.get_mut().write_all(START).await;
+        let _ended = self.0.get_mut().write_all(&AppCommand::Start.line()).await;
+    }
+
+    /// Tells the app how many processors its container has. Not waiting for an app that reads nothing: what it does not hear
+    /// until the socket is full harms itself alone.
+    pub fn resize(&self, cpus: Option<f64>) {
+        let _ended = sys::send(self.0.get_ref().as_fd(), &AppCommand::Resize { cpus }.line(), &[]);
     }
 }
 

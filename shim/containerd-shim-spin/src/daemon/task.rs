@@ -205,7 +205,12 @@ impl Tasks {
         let task = self.get(id)?;
         let resources = serde_json::from_slice(resources);
         let resources = resources.map_err(|error| TaskError::Invalid(format!("the limits are malformed: {error}")))?;
-        self.have_done(&task.bundle, Work::Update(task.cgroup.clone(), Box::new(resources))).await
+        self.have_done(&task.bundle, Work::Update(task.cgroup.clone(), Box::new(resources))).await?;
+        if task.is_spin() {
+            // Later, where a start is under way.
+            tokio::spawn(async move { task.tell_cpus().await });
+        }
+        Ok(())
     }
 
     /// Has a helper do what has no result.
@@ -334,6 +339,17 @@ impl Task {
     /// All of them.
     pub(super) fn execs(&self) -> MutexGuard<'_, HashMap<String, Arc<Process>>> {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells its app how many processors it has now, which the app can't read itself.
+    async fn tell_cpus(&self) {
+        let line = self.line.lock().await;
+        match self.cgroup.cpus() {
+            Ok(cpus) => line.resize(cpus),
+            // A node without this controller, or a container that has ended.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!(id = self.id; "reading the quota of processors: {error}"),
+        }
     }
 
     /// Whether its process tells when it is ready.

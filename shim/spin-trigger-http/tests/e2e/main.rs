@@ -12,6 +12,7 @@ mod frames;
 mod idle;
 mod limits;
 mod protocol;
+mod resizing;
 mod starting;
 mod stuck;
 mod time_limits;
