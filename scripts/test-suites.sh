@@ -31,7 +31,8 @@ if wants containerd; then
   # shellcheck disable=SC2046 # one word an argument
   run containerd cargo test --locked --no-fail-fast --workspace $(tests_in tests/containerd) -- --test-threads=2
   run containerd-cgroup2 scripts/test-cgroup2.sh cargo test --locked --no-fail-fast --workspace \
-    --test lifecycle --test serving --test bad_input --test creating --test starting --test confinement -- --test-threads=2
+    --test lifecycle --test serving --test bad_input --test creating --test starting --test confinement --test user_ranges \
+    -- --test-threads=2
   need vm-disk scripts/vm/disk.sh
   run containerd-vm scripts/test-vm.sh
   run bench cargo test --locked --no-fail-fast --workspace --test smoke -- --test-threads=1

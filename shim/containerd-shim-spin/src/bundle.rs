@@ -66,6 +66,11 @@ pub fn state_dir(bundle: &Path) -> PathBuf {
     bundle.join("container")
 }
 
+/// Where the helper mounts views of volumes for a container with users of its own. Its users can't enter [`state_dir`].
+pub fn mounts_dir(bundle: &Path) -> PathBuf {
+    bundle.join("mounts")
+}
+
 /// Where the daemon waits for the terminal of a process; an empty id is the container's first one.
 pub fn console_socket(bundle: &Path, exec_id: &str) -> PathBuf {
     state_dir(bundle).join(format!("console-{exec_id}.sock"))

@@ -13,7 +13,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::{self, TaskRequest};
-use crate::create::{BeforeExecution, ExecLabel, Joined, Native, adapt_process, give_streams};
+use crate::create::{BeforeExecution, ExecLabel, Joined, Native, adapt_process, give_streams, ids_on_node};
 use crate::link::{Link, Program, Report};
 use crate::sys;
 
@@ -25,14 +25,15 @@ pub fn exec(bundle: &Path, request: &TaskRequest, program: Program, init: &Owned
     process.set_terminal(Some(terminal));
     adapt_process(&mut process)?;
     let before = BeforeExecution { hooks: None, label: ExecLabel::of(Some(&process)) };
-    give_streams(process.user().uid(), process.user().gid()).context("giving the streams to the program's user")?;
+    let spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
+    let (uid, gid) = ids_on_node(&spec, process.user());
+    give_streams(uid, gid).context("giving the streams to the program's user")?;
     let directory = OwnDirectory::make(&program)?;
     let console = match terminal {
         true => Some(bundle::connect_console(bundle, id_of(&program)?).context("the terminal's socket")?),
         false => None,
     };
     let namespaces = ProcessDirectory::open(program.init, init).context("the container's init process")?;
-    let spec = Spec::load(bundle.join("config.json")).context("reading the spec")?;
     let spec = joining(spec, process, &namespaces)?;
     let cgroup = program.cgroup.for_processes(program.init).context("the container's cgroup")?;
     let joined = Joined::make(request, spec, Native::without_link(before), cgroup, console, &directory.0)?;

@@ -12,7 +12,7 @@ use std::process::Child;
 use containerd_tests::hijack::{Hijacked, int, threads};
 use containerd_tests::ways_out::{Surroundings, WAYS_OUT, WayOut};
 use containerd_tests::{import_inside, inside, with_inside};
-use harness::process::{command_line, pids};
+use harness::process::{command_line, pids, status_field};
 use harness::{Containerd, SpinApp, Task, wait_for};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_peercred};
@@ -159,13 +159,6 @@ fn the_same_ways_are_open_to_another_process_of_the_container() {
     assert!(closed.is_empty(), "closed of {}: {closed:?}", outcomes.len());
 }
 
-/// A field of a thread's status.
-fn field(pid: i32, thread: i32, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).expect("it runs");
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    value.expect("the kernel has the field").to_owned()
-}
-
 #[test]
 fn every_thread_of_an_app_is_restricted_where_the_pod_restricts_none() {
     let containerd = Containerd::v2();
@@ -174,7 +167,7 @@ fn every_thread_of_an_app_is_restricted_where_the_pod_restricts_none() {
     let threads = threads(pid);
     assert!(threads.len() > 1);
     for thread in threads {
-        let fields = ["Seccomp", "Seccomp_filters", "NoNewPrivs"].map(|name| field(pid, thread, name));
+        let fields = ["Seccomp", "Seccomp_filters", "NoNewPrivs"].map(|name| status_field(pid, thread, name));
         assert_eq!(fields, ["2", "1", "1"]);
     }
 }
@@ -191,7 +184,7 @@ fn a_program_run_by_exec_and_a_sidecar_have_what_the_pod_gives_them() {
         assert_eq!(["Seccomp", "Seccomp_filters", "NoNewPrivs"].map(|name| exec[name].clone()), ["0", "0", "0"]);
     }
     let pid = containerd.pid_of("sidecar");
-    assert_eq!(["Seccomp", "NoNewPrivs"].map(|name| field(pid, pid, name)), ["0", "0"]);
+    assert_eq!(["Seccomp", "NoNewPrivs"].map(|name| status_field(pid, pid, name)), ["0", "0"]);
 }
 
 #[test]

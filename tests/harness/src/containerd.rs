@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -83,6 +84,8 @@ impl Containerd {
             None => (name_of(&dir), format!("{DISABLED}, \"io.containerd.grpc.v1.cri\", \"io.containerd.nri.v1.nri\""), ""),
         };
         let state = tempfile::Builder::new().prefix("ctrd").tempdir_in("/dev/shm").expect("a directory in memory");
+        // containerd makes its own directory so: a pod with users of its own has to reach its root file system.
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o711)).expect("the directory is ours");
         let root = dir.path().display();
         let text = format!(
             "version = {}\nroot = \"{root}/root\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n\

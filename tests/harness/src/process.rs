@@ -46,6 +46,13 @@ pub fn signal(pid: i32, number: i32) {
     unsafe { libc::kill(pid, number) };
 }
 
+/// A field of a thread's status, such as `Uid`.
+pub fn status_field(pid: i32, thread: i32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).expect("it runs");
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    value.expect("the kernel has the field").to_owned()
+}
+
 /// Raises the soft limit of open files of this process to the hard one, for tests with many connections.
 pub fn allow_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

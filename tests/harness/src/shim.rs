@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub use containerd_shim_protos::api::Mount;
 use containerd_shim_protos::api::{
-    CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, Mount, PauseRequest, ResumeRequest, ShutdownRequest,
+    CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, PauseRequest, ResumeRequest, ShutdownRequest,
     StartRequest, StateRequest, Status, WaitRequest,
 };
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult, Extension};
@@ -69,6 +70,12 @@ impl<'a> Bundle<'a> {
         let mut spec = serde_json::from_str(&text).expect("the spec is JSON");
         edit(&mut spec);
         self.write("config.json", &spec.to_string());
+        self
+    }
+
+    /// With other mounts of its root file system.
+    pub fn with_root(mut self, edit: impl FnMut(&mut Mount)) -> Self {
+        self.rootfs.iter_mut().for_each(edit);
         self
     }
 

@@ -14,7 +14,7 @@ use libcontainer::apparmor;
 use libcontainer::process::args::ContainerType;
 use libcontainer::validator::Validator;
 use libcontainer::workload::Executor;
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSeccomp, LinuxSeccompAction, Mount, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSeccomp, LinuxSeccompAction, Spec};
 
 use super::hooks::CreationHooks;
 use super::placement::Placement;
@@ -30,10 +30,7 @@ pub fn is_ordinary(spec: &Spec) -> bool {
     let Some(linux) = spec.linux() else { return false };
     let process = spec.process().as_ref();
     let profile = process.and_then(|process| process.apparmor_profile().as_ref());
-    spec.version().starts_with("1.")
-        && !spec.mounts().iter().flatten().any(is_id_mapped)
-        && is_of_the_node(linux)
-        && (profile.is_none() || apparmor::is_enabled().unwrap_or(false))
+    spec.version().starts_with("1.") && is_of_the_node(linux) && (profile.is_none() || apparmor::is_enabled().unwrap_or(false))
 }
 
 fn is_of_the_node(linux: &Linux) -> bool {
@@ -41,11 +38,6 @@ fn is_of_the_node(linux: &Linux) -> bool {
     let none_of_its_own = !linux.namespaces().iter().flatten().any(|namespace| own.contains(&namespace.typ()));
     let no_devices = linux.net_devices().as_ref().is_none_or(|devices| devices.is_empty());
     none_of_its_own && no_devices && linux.intel_rdt().is_none() && !linux.seccomp().as_ref().is_some_and(is_listened_to)
-}
-
-fn is_id_mapped(mount: &Mount) -> bool {
-    let asked = mount.options().iter().flatten().any(|option| matches!(option.as_str(), "idmap" | "ridmap"));
-    asked || mount.uid_mappings().is_some() || mount.gid_mappings().is_some()
 }
 
 fn is_listened_to(seccomp: &LinuxSeccomp) -> bool {
@@ -113,7 +105,6 @@ mod tests {
     #[test]
     fn what_needs_more_than_an_init_process_is_left_to_libcontainer() {
         assert!(is_ordinary_with(|_| {}));
-        assert!(!is_ordinary_with(|spec| spec["mounts"][0]["options"] = json!(["ridmap"])));
         assert!(!is_ordinary_with(|spec| spec["linux"]["namespaces"][1]["type"] = json!("user")));
         assert!(!is_ordinary_with(|spec| spec["linux"]["seccomp"]["syscalls"][0]["action"] = json!("SCMP_ACT_NOTIFY")));
         assert!(!is_ordinary_with(|spec| spec["linux"]["netDevices"] = json!({ "eth0": {} })));

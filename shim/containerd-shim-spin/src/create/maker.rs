@@ -1,7 +1,7 @@
 //! Who makes a container: this process, where its init process needs no process in between, or libcontainer.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
@@ -13,6 +13,7 @@ use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
 use super::hooks::CreationHooks;
 use super::init::{Init, is_ordinary};
 use super::placement::{Placement, cgroup_of};
+use super::users::{ids_on_node, make_user_namespace};
 use super::{adapt, devices, give_streams, sentence};
 use crate::bundle::{self, TaskRequest};
 use crate::cgroup::{self, Cgroup};
@@ -21,8 +22,9 @@ use crate::cgroup::{self, Cgroup};
 pub enum Maker {
     /// With an init process of ours, in this place.
     Own(Placement, CreationHooks),
-    /// libcontainer, which makes its cgroup too, or has systemd make it.
-    Libcontainer,
+    /// libcontainer, which makes its cgroup too, or has systemd make it. It joins this user namespace, if the container is to have a new
+    /// one.
+    Libcontainer(Option<File>),
 }
 
 /// A container, which is complete once its init process says so.
@@ -40,8 +42,8 @@ impl Maker {
     /// what can't be what containerd means.
     pub fn of(request: &TaskRequest, spec: &mut Spec) -> Result<Self> {
         if let Some(process) = spec.process() {
-            let user = process.user();
-            give_streams(user.uid(), user.gid()).context("giving the streams to the container's user")?;
+            let (uid, gid) = ids_on_node(spec, process.user());
+            give_streams(uid, gid).context("giving the streams to the container's user")?;
         }
         let placement = if is_ordinary(spec) { Placement::of(request, spec)? } else { None };
         if let Some(placement) = placement {
@@ -51,13 +53,17 @@ impl Maker {
         }
         // Begun here, the wait for the kernel is over when libcontainer moves its process.
         cgroup::expect_move();
-        adapt::adapt(spec, cgroup_of(request, spec)?.as_ref())?;
-        Ok(Self::Libcontainer)
+        // libcontainer makes no cgroups in hierarchies without controllers, so the container gets no view of these.
+        adapt::adapt(spec, cgroup_of(request, spec)?.map(Cgroup::with_controllers).as_ref())?;
+        Ok(Self::Libcontainer(make_user_namespace(spec)?))
     }
 
     /// Makes it.
     pub fn make(self, bundle: &Path, request: &TaskRequest, spec: Spec, executor: impl Executor + 'static) -> Result<Made> {
-        let Self::Own(placement, hooks) = self else { return make_by_libcontainer(bundle, request, spec, executor) };
+        let (placement, hooks) = match self {
+            Self::Own(placement, hooks) => (placement, hooks),
+            Self::Libcontainer(_namespace) => return make_by_libcontainer(bundle, request, spec, executor),
+        };
         // systemd's scope has no place for rules before it has a process.
         if let Placement::Made(cgroup) = &placement {
             devices::restrict(cgroup, device_rules(&spec))?;

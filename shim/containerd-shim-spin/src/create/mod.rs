@@ -10,6 +10,7 @@ mod devices;
 mod files;
 mod finish;
 mod hooks;
+mod idmap;
 mod init;
 mod joined;
 mod maker;
@@ -23,6 +24,7 @@ mod rootfs;
 mod selinux;
 mod snapshot;
 mod spin;
+mod users;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -38,6 +40,7 @@ pub use native::{BeforeExecution, Native};
 pub use placement::update;
 pub use selinux::ExecLabel;
 pub use spin::own_program;
+pub use users::ids_on_node;
 
 use classify::{Kind, classify};
 use finish::Finish;
@@ -125,7 +128,8 @@ fn workload(kind: &Kind, before: &BeforeExecution) -> Workload {
     }
 }
 
-/// Lets the container's user open its own streams again, as `/dev/stdout`: containerd makes the fifos for root alone.
+/// Lets the container's user open its own streams again, as `/dev/stdout`: containerd makes the fifos for root alone. The user and
+/// the group are those of the node.
 pub fn give_streams(uid: u32, gid: u32) -> Result<()> {
     if uid == 0 {
         return Ok(());

@@ -2,35 +2,54 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::idmap;
+use super::users::{IdMap, Namespaces, has_user_namespace};
 use crate::bundle::Mount;
 
 /// Mounts the root file system on the bundle's `rootfs`, makes the spec name it by its full path, and gives that path.
 ///
 /// It happens in a mount namespace of this process's own, which the container's is copied from: the mount is nowhere else, and gone
 /// when the container's last process is, however that ends. Only a container that wants its mounts to appear on the node (propagation
-/// `shared`) is made in the node's own namespace.
+/// `shared`) is made in the node's own namespace. The kernel does not pass on mounts of a container with users of its own.
 pub fn mount(bundle: &Path, mounts: &[Mount], spec: &mut Spec) -> Result<PathBuf> {
-    if !shares_mounts(spec) {
+    let is_private = has_user_namespace(spec) || !shares_mounts(spec);
+    if is_private {
         leave_the_nodes_mounts()?;
     }
     let mut root = spec.root().clone().context("the spec names no root file system")?;
     let path = bundle.join(root.path());
+    let mut namespaces = Namespaces::default();
     for mount in mounts {
-        let made = containerd_shim::mount::mount_rootfs(Some(&mount.kind), Some(&mount.source), &mount.options, &path);
+        let made = mount_one(bundle, mount, &path, is_private, &mut namespaces);
         made.with_context(|| format!("mounting the root file system ({})", mount.kind))?;
     }
     // A long overlay is mounted from the directory of its layers.
     std::env::set_current_dir(bundle).context("returning to the bundle")?;
+    idmap::mount_volumes(bundle, spec, is_private, &mut namespaces)?;
     root.set_path(path.clone());
     spec.set_root(Some(root));
     Ok(path)
+}
+
+/// Mounts a part of the root file system, with the owners that containerd asks for. An overlay can't be idmapped itself; its layers
+/// can.
+fn mount_one(bundle: &Path, mount: &Mount, path: &Path, is_private: bool, namespaces: &mut Namespaces) -> Result<()> {
+    let mut options = mount.options.clone();
+    let map = IdMap::take_from(&mut options)?;
+    ensure!(map.is_none() || is_private, "it can't be idmapped in a container that shares its mounts with the node");
+    let is_overlay = mount.kind == "overlay";
+    if let Some(map) = map.as_ref().filter(|_| is_overlay) {
+        idmap::map_layers(bundle, map, &mut options, namespaces)?;
+    }
+    containerd_shim::mount::mount_rootfs(Some(&mount.kind), Some(&mount.source), &options, path)?;
+    map.as_ref().filter(|_| !is_overlay).map_or(Ok(()), |map| idmap::map_root(map, path, namespaces))
 }
 
 /// Whether what this container mounts appears on the node.

@@ -61,6 +61,11 @@ impl RuntimeOptions {
         }
     }
 
+    /// Whether a message has the options that CRI sends to every runtime type but runc's.
+    pub fn are_generic(message: &Any) -> bool {
+        type_of(message) == GENERIC
+    }
+
     /// Whether a message has options of a runtime.
     pub fn are_in(message: &Any) -> bool {
         [GENERIC, RUNC].contains(&type_of(message))

@@ -10,9 +10,9 @@ pub const TYPE_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/fe
 
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mount", "network", "pid", "time", "uts"];
+const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
 
-/// Of these, libcontainer applies all but `nosymfollow` and `tmpcopyup`, which this crate applies.
+/// Of these, libcontainer applies all but `idmap`, `nosymfollow`, `ridmap` and `tmpcopyup`, which this crate applies.
 const MOUNT_OPTIONS: &[&str] = &[
     "atime",
     "bind",
@@ -20,6 +20,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "dev",
     "diratime",
     "exec",
+    "idmap",
     "noatime",
     "nodev",
     "nodiratime",
@@ -35,6 +36,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rdiratime",
     "relatime",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -77,8 +79,10 @@ const SECCOMP_ACTIONS: [&str; 8] = [
 const SECCOMP_OPERATORS: [&str; 7] =
     ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
 
-/// All of them. What is left out is unknown to the reader, which is not the same as `false`.
-pub fn features() -> Value {
+/// All of them. `has_users`: whether the handler can be offered for containers with users of their own; `has_idmaps`: whether the
+/// node has idmapped mounts. What is left out is unknown to the reader, which is not the same as `false`.
+pub fn features(has_users: bool, has_idmaps: bool) -> Value {
+    let namespaces = NAMESPACES.iter().filter(|namespace| has_users || **namespace != "user");
     let capabilities = CapabilitySet::all().iter_names().map(|(name, _)| format!("CAP_{name}"));
     json!({
         "ociVersionMin": "1.0.0",
@@ -86,13 +90,13 @@ pub fn features() -> Value {
         "hooks": HOOKS,
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
-            "namespaces": NAMESPACES,
+            "namespaces": namespaces.collect::<Vec<_>>(),
             "capabilities": capabilities.collect::<Vec<_>>(),
             "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": false },
             "seccomp": { "enabled": true, "actions": SECCOMP_ACTIONS, "operators": SECCOMP_OPERATORS },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": has_idmaps } },
         },
     })
 }
@@ -104,10 +108,18 @@ mod tests {
 
     #[test]
     fn features_are_those_of_the_runtime_specification() {
-        let features: Features = serde_json::from_value(features()).expect("features");
+        let features: Features = serde_json::from_value(features(true, true)).expect("features");
         let linux = features.linux().as_ref().expect("features of Linux");
         let seccomp = linux.seccomp().as_ref().expect("features of seccomp");
         assert_eq!(seccomp.actions().as_ref().map(Vec::len), Some(SECCOMP_ACTIONS.len()));
         assert!(linux.capabilities().iter().flatten().any(|name| name == "CAP_NET_BIND_SERVICE"));
+    }
+
+    #[test]
+    fn idmapped_mounts_are_offered_where_the_node_has_them() {
+        for has_idmaps in [true, false] {
+            let features = features(true, has_idmaps);
+            assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], has_idmaps);
+        }
     }
 }

@@ -34,7 +34,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn run(args: &[OsString]) -> Result<()> {
     let flags = containerd_shim::parse(args)?;
     if flags.info {
-        return print(&info::reply()?);
+        return print(&info::reply(&read_input()?)?);
     }
     if flags.version {
         return print(format!("containerd-shim-spin-v2 {}\n", env!("CARGO_PKG_VERSION")).as_bytes());

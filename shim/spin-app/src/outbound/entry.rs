@@ -6,8 +6,7 @@ use super::{
     OutboundUrl, default_port,
     host::{Cidr, HostPattern},
     port::PortPattern,
-    scheme_allows,
-    without_user,
+    scheme_allows, without_user,
 };
 use crate::Error;
 

@@ -1,6 +1,11 @@
 //! A pod: its cgroup, its sandbox and its containers.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::panic::resume_unwind;
+use std::thread;
 
 use k8s_cri::v1::{
     ContainerConfig, KeyValue, LinuxContainerResources, LinuxPodSandboxConfig, LinuxPodSandboxStats, LinuxSandboxSecurityContext,
@@ -13,7 +18,7 @@ use super::node::{APP, BUSYBOX};
 use super::{Container, Handler, Node, PodCgroup};
 use crate::http::free_port;
 
-/// A running pod in the node's network; removed with the value.
+/// A running pod, usually in the node's network; removed with the value.
 #[derive(Debug)]
 pub struct Pod<'a> {
     config: PodSandboxConfig,
@@ -30,10 +35,18 @@ struct Sandbox<'a> {
 }
 
 impl<'a> Pod<'a> {
-    pub(super) fn run(node: &'a Node, name: &str, memory_limit: Option<u64>) -> Self {
+    pub(super) fn run(
+        node: &'a Node,
+        name: &str,
+        handler: &str,
+        memory_limit: Option<u64>,
+        edit: impl FnOnce(&mut NamespaceOption),
+    ) -> Self {
+        let mut namespaces = namespaces();
+        edit(&mut namespaces);
         let cgroup = PodCgroup::new(node.driver(), &node.containerd().name(), name, memory_limit);
         let security = LinuxSandboxSecurityContext {
-            namespace_options: Some(namespaces()),
+            namespace_options: Some(namespaces),
             seccomp: Some(SecurityProfile::default()),
             ..Default::default()
         };
@@ -53,7 +66,7 @@ impl<'a> Pod<'a> {
             linux: Some(linux),
             ..Default::default()
         };
-        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: node.handler().name().to_owned() };
+        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.to_owned() };
         let response = node.client().call(async |mut cri| cri.run_pod_sandbox(request).await);
         let id = response.unwrap_or_else(|status| panic!("RunPodSandbox: {status}")).pod_sandbox_id;
         Self { config, sandbox: Sandbox { node, id }, cgroup }
@@ -123,6 +136,18 @@ impl<'a> Pod<'a> {
         let request = PodSandboxStatusRequest { pod_sandbox_id: self.id().to_owned(), verbose: true };
         let response = self.node().client().call(async |mut cri| cri.pod_sandbox_status(request).await);
         pid_in(&response.unwrap_or_else(|status| panic!("PodSandboxStatus: {status}")).info)
+    }
+
+    /// What `work` returns in the pod's own network.
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/proc/{}/ns/net", self.pid())).expect("the sandbox has a network");
+        let work = || {
+            // SAFETY: no pointer is passed. The thread ends with the work.
+            let joined = unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(joined, 0, "{}", io::Error::last_os_error());
+            work()
+        };
+        thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     /// What it uses, as the kubelet asks for it.
