@@ -20,7 +20,7 @@ test: ## every test: unit, containerd, cluster
 test-vm: ## the tests with containerd in a virtual machine, all of them (half an hour and more where it is emulated)
 	@scripts/test.sh vm
 
-conformance: ## the suites of others with runc and with the shim (SUITES="critest client runtime-tools")
+conformance: ## the suites of others with runc and with the shim (SUITES="critest client cri runtime-tools")
 	@scripts/conformance.sh $(SUITES)
 
 fuzz: ## look for inputs that break the parsers (SECONDS=60 for each of TARGETS="manifest routes …")

@@ -2,13 +2,13 @@
 # The suites of others, each with runc and with the shim at the same time (docs/conformance.md).
 # Fails where a test passes with runc and not with the shim, unless
 # tests/conformance/exceptions.tsv has it. Needs root. Results are in .state/conformance/results.
-# Usage: scripts/conformance.sh [critest|client|critest_1_6|critest_1_7|runtime-tools|node]...
+# Usage: scripts/conformance.sh [critest|client|cri|critest_1_6|critest_1_7|runtime-tools|node]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/cluster-env.sh
 . scripts/cluster-env.sh
 suites=("$@")
-[ $# -gt 0 ] || suites=(critest client critest_1_6 critest_1_7 runtime-tools node)
+[ $# -gt 0 ] || suites=(critest client cri critest_1_6 critest_1_7 runtime-tools node)
 [ "$(id -u)" = 0 ] || { echo "root is needed, as for containerd" >&2; exit 1; }
 out=$PWD/.state/conformance
 results=$out/results

@@ -13,7 +13,7 @@ case $(uname -m) in
   aarch64) test+=(qemu-system-arm:/usr/bin/qemu-system-aarch64) ;;
 esac
 check=(shellcheck:/usr/bin/shellcheck)
-conformance=(containernetworking-plugins:/usr/lib/cni/bridge iptables:/usr/sbin/iptables iproute2:/sbin/ip)
+conformance=(containernetworking-plugins:/usr/lib/cni/bridge iptables:/usr/sbin/iptables iproute2:/sbin/ip lsof:/usr/bin/lsof strace:/usr/bin/strace)
 fuzz=(libclang-rt-19-dev:/usr/lib/llvm-19/lib/clang/19/lib/linux g++:/usr/bin/g++)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

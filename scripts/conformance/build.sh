@@ -15,6 +15,7 @@ build_critest() { go_in tests/conformance test -c -o "$out/bin/critest" sigs.k8s
 build_critest_1_6() { build_critest && go_in tests/conformance build -o "$out/bin/" ./runtimeconfig; }
 build_critest_1_7() { build_critest_1_6; }
 build_client() { go_in tests/conformance test -c -o "$out/bin/client" "$containerd/integration/client"; }
+build_cri() { go_in tests/conformance test -c -o "$out/bin/cri" "$containerd/integration"; }
 
 build_runtime-tools() {
   local tools=github.com/opencontainers/runtime-tools module=tests/conformance/runtime-tools

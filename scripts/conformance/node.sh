@@ -33,6 +33,9 @@ mkdir -p "$node/tmp" "$node/cni" "$TMPDIR" /run/netns /run/lock /var/cache/conta
 # a short name, because suites put sockets there
 mount --bind "$node/tmp" "$TMPDIR"
 mount --bind "$node/cache" /var/cache/containerd-shim-spin
+# the addresses that CNI's plugin has given
+mkdir -p /var/lib/cni
+mount -t tmpfs -o mode=755 cni /var/lib/cni
 printf '127.0.0.1 %s\n' localhost gcr.io ghcr.io registry-1.docker.io registry.k8s.io k8s.gcr.io >"$node/hosts"
 mount --bind "$node/hosts" /etc/hosts
 cp tests/conformance/cni.conflist "$node/cni/"

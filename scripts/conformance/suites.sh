@@ -10,7 +10,7 @@ names() { printf '^(%s)$' "$(paste -sd '|' "tests/conformance/$1")"; }
 run_critest() {
   start_registries
   start_containerd
-  critest -runtime-handler "$runtime" -nri-socket /run/nri/nri.sock -ginkgo.junit-report "$results.results" -ginkgo.no-color \
+  critest -runtime-handler "$runtime" -nri-socket /run/nri-test.sock -ginkgo.junit-report "$results.results" -ginkgo.no-color \
     -ginkgo.timeout 30m -ginkgo.seed 1 -ginkgo.skip 'public image with digest'
 }
 
@@ -24,6 +24,22 @@ run_client() {
   export TEST_RUNTIME=io.containerd.$runtime.v2 RUNC_FLAVOR=none CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
   cd "$node" || return
   client -test.v -test.root -test.timeout 20m -no-criu -test.run "$tests" >"$results.results" 2>&1
+}
+
+# Its tests kill containerd, look for its end, and expect that it is started again. Some take runc's
+# shim from the build directory, and find the shim under test there.
+run_cri() {
+  start_registries
+  mkdir "$node/build"
+  ln -s "$(command -v containerd)" "$node/build/containerd"
+  ln -s "$(command -v "containerd-shim-$runtime-v2")" "$node/build/containerd-shim-runc-v2"
+  while true; do
+    containerd --config "$node/containerd.toml" --log-level debug >>"$results.containerd.log" 2>&1 || true
+    sleep 3
+  done &
+  wait_for_containerd
+  cri -test.v -test.timeout 20m -test.run "$(names cri.tests)" -runtime-handler "$runtime" -build-dir "$node/build" \
+    >"$results.results" 2>&1
 }
 
 run_runtime-tools() {
