@@ -57,6 +57,19 @@ fn a_container_is_made_while_its_app_is_prepared_and_nothing_is_left_of_it_where
 }
 
 #[test]
+fn connect_names_the_daemon_also_before_there_is_a_task() {
+    let containerd = Containerd::v2();
+    hello(&containerd, "connected");
+    let bundle = Bundle::new(&containerd, "connected");
+    let task = bundle.start(&program());
+    let (daemon, none) = task.connect("");
+    assert!(copies("connected").contains(&daemon.cast_signed()), "{daemon}");
+    assert_eq!(none, 0);
+    let created = task.create();
+    assert_eq!(task.connect("connected"), (daemon, created.cast_unsigned()));
+}
+
+#[test]
 fn daemon_is_in_the_cgroup_that_the_options_name() {
     let containerd = Containerd::v2();
     hello(&containerd, "cgroup-option");

@@ -281,16 +281,22 @@ fn a_restricted_pods_container() {
             json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }, { "type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024 }]);
         process["cwd"] = json!("/data");
         spec["root"]["readonly"] = json!(true);
-        spec["linux"]["seccomp"] = seccomp();
+        spec["linux"]["seccomp"] = seccomp(&["mount", "chmod"]);
     });
 }
 
-/// A filter as CRI's default, in short: a list of what is allowed.
-fn seccomp() -> Value {
+/// A filter that refuses these system calls, and one that the kernel does not have.
+fn seccomp(refused: &[&str]) -> Value {
+    let names = [&["keyctl_not_there"][..], refused].concat();
     json!({
         "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
-        "syscalls": [{ "names": ["keyctl_not_there", "mount", "chmod"], "action": "SCMP_ACT_ERRNO" }],
+        "syscalls": [{ "names": names, "action": "SCMP_ACT_ERRNO" }],
     })
+}
+
+#[test]
+fn a_seccomp_filter_from_before_there_was_statx() {
+    compare(|spec| spec["linux"]["seccomp"] = seccomp(&["statx"]));
 }
 
 #[test]
@@ -301,7 +307,7 @@ fn a_spec_that_leaves_out_what_can_be_left_out() {
         process.remove("rlimits");
         process["user"] = json!({ "uid": 1000, "gid": 1000 });
         process.insert("noNewPrivileges".to_owned(), json!(false));
-        spec["linux"]["seccomp"] = seccomp();
+        spec["linux"]["seccomp"] = seccomp(&["mount", "chmod"]);
     });
 }
 

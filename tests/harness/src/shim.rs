@@ -9,8 +9,8 @@ use std::time::Duration;
 
 pub use containerd_shim_protos::api::Mount;
 use containerd_shim_protos::api::{
-    CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, PauseRequest, ResumeRequest, ShutdownRequest,
-    StartRequest, StateRequest, Status, WaitRequest,
+    ConnectRequest, CreateTaskRequest, DeleteRequest, ExecProcessRequest, KillRequest, PauseRequest, ResumeRequest,
+    ShutdownRequest, StartRequest, StateRequest, Status, WaitRequest,
 };
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult, Extension};
 use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
@@ -163,6 +163,13 @@ impl Shim<'_> {
     pub fn run(&self) -> Result<(), String> {
         let request = StartRequest { id: self.id(), ..StartRequest::default() };
         self.client.start(timeout(), &request).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The shim's process, and this container's; 0 for one that does not exist.
+    pub fn connect(&self, id: &str) -> (u32, u32) {
+        let request = ConnectRequest { id: id.to_owned(), ..ConnectRequest::default() };
+        let response = self.client.connect(timeout(), &request).unwrap_or_else(|error| panic!("Connect: {error}"));
+        (response.shim_pid, response.task_pid)
     }
 
     /// Sends its process a signal.

@@ -179,8 +179,9 @@ impl shim_async::Task for Service {
     }
 
     async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
-        let task = self.tasks.get(&request.id)?;
-        Ok(ConnectResponse { shim_pid: std::process::id(), task_pid: task.init.pid(), ..Default::default() })
+        // As under runc: without such a task the answer has the shim's own process alone.
+        let task_pid = self.tasks.get(&request.id).map_or(0, |task| task.init.pid());
+        Ok(ConnectResponse { shim_pid: std::process::id(), task_pid, ..Default::default() })
     }
 
     async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
