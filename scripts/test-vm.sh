@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests on a node as users have it, in a virtual machine (scripts/vm/run.sh). Without arguments those of pods over CRI, with both
-# cgroup drivers. With `all` also with the pods of runc, to see that the tests ask for what is right, and every test that uses ctr;
-# where processors are emulated that takes long. Needs what scripts/test-suites.sh builds, and the variables that it sets.
+# Runs tests on a node as users have it, in a virtual machine (scripts/vm/run.sh). Without arguments
+# those of pods over CRI with both cgroup drivers, and those of pods with their own users with
+# systemd's. With `all` also with the pods of runc, to see that the tests ask for what is right, and
+# every other test of the shim; where processors are emulated that takes long. Needs what
+# scripts/test-suites.sh builds, and the variables that it sets.
 # Usage: scripts/test-vm.sh [all | TEST:DRIVER:HANDLER...], for example systemd_node:systemd:spin
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,9 +14,9 @@ trap 'rm -rf "$job"' EXIT
 
 suites=("$@") limit=1200
 case "${1:-}" in
-  '') suites=(systemd_node:{cgroupfs,systemd}:spin) ;;
+  '') suites=(systemd_node:{cgroupfs,systemd}:spin users:systemd:spin) ;;
   all)
-    suites=(systemd_node:{cgroupfs,systemd}:{spin,runc}) limit=5400
+    suites=(systemd_node:{cgroupfs,systemd}:{spin,runc} users:systemd:spin) limit=5400
     for file in tests/containerd/tests/*.rs; do
       test=$(basename "$file" .rs)
       [ "$test" = cri ] || suites+=("$test:cgroupfs:spin")
