@@ -1,6 +1,6 @@
 # Verbs only; each script has --help in its first lines. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down kubeconfig test test-vm conformance fuzz check bench profile shim images node-image publish
+.PHONY: help up down kubeconfig dashboard test test-vm conformance fuzz check bench profile shim images node-image publish
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -13,6 +13,9 @@ down: ## cluster down, nothing left behind
 
 kubeconfig: ## print the kubeconfig of the cluster
 	@scripts/kubeconfig.sh
+
+dashboard: ## a page in the browser that shows the cluster, with a token of the administrator (Ctrl-C ends it)
+	@scripts/dashboard.sh
 
 test: ## every test: unit, containerd, cluster
 	@scripts/test.sh

@@ -9,6 +9,7 @@ cargo clippy --workspace --all-targets -- -D warnings
 (cd apps && cargo fmt --all --check && cargo clippy --all-targets --target "$(rustc -vV | sed -n 's/^host: //p')" -- -D warnings)
 (cd tests/components && cargo fmt --all --check)
 (cd node-image/local && test -z "$(gofmt -l .)" && ../../scripts/local-go.sh vet ./internal/...)
+scripts/dashboard-build.sh && npm --prefix dashboard run check
 (cd tests/conformance && test -z "$(gofmt -l .)" && CGO_ENABLED=0 go vet ./images ./compare ./nmeter ./oci-cli ./runtimeconfig)
 command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 # The tests that the threat model names exist.

@@ -15,10 +15,12 @@ export CARGO_BUILD_TARGET
 export SPIN_TEST_COMPONENTS=${WASM_TARGET_DIR:-$PWD/tests/components/target}/components SPIN_SHIM_DIR=$PWD/.state/shim SPIN_OCI=$PWD/.state/shim/spin-oci CONTAINERD_V2_BIN=$PWD/.state/bin \
   CONTAINERD_1_7_BIN=$PWD/.state/containerd-1.7
 need shim scripts/shim.sh quick
+need dashboard-build scripts/dashboard-build.sh
 
 if wants unit; then
   # shellcheck disable=SC2046 # one word an argument
   run unit cargo test --locked --no-fail-fast --workspace --lib --bins $(tests_in shim/*)
+  run dashboard npm --prefix dashboard test
   run apps-native bash -c "cd apps && cargo test --locked --no-fail-fast --target $host"
 fi
 if wants containerd || wants cluster || wants vm; then need base scripts/local-base.sh; fi

@@ -1,0 +1,83 @@
+import { signal } from "@preact/signals";
+import type { KubeEvent } from "../kube/types.ts";
+import type { Session } from "../state/session.ts";
+import { Age, Panel, Scroll } from "./parts.tsx";
+
+const MAX_SHOWN = 100;
+const warningsOnly = signal(false);
+
+export const timeOf = (event: KubeEvent) =>
+  event.series?.lastObservedTime ??
+  event.lastTimestamp ??
+  event.eventTime ??
+  event.firstTimestamp ??
+  event.metadata.creationTimestamp;
+
+const newestFirst = (a: KubeEvent, b: KubeEvent) =>
+  Date.parse(timeOf(b) ?? "") - Date.parse(timeOf(a) ?? "");
+
+export function EventsPanel({ session }: { session: Session }) {
+  const all = [...session.events.objects.value.values()];
+  const chosen = warningsOnly.value ? all.filter(({ type }) => type === "Warning") : all;
+  return (
+    <Panel
+      id="events"
+      title="Events"
+      health={session.events.health.value}
+      extra={
+        <label class="inline">
+          <input
+            type="checkbox"
+            checked={warningsOnly.value}
+            onChange={(event) => (warningsOnly.value = event.currentTarget.checked)}
+          />
+          warnings only
+        </label>
+      }
+    >
+      <EventTable label="Events" events={chosen} />
+    </Panel>
+  );
+}
+
+export function EventTable({ label, events }: { label: string; events: KubeEvent[] }) {
+  const shown = [...events].sort(newestFirst).slice(0, MAX_SHOWN);
+  if (shown.length === 0) return <p class="quiet">There are none.</p>;
+  return (
+    <Scroll label={label}>
+      <table class="events">
+        <thead>
+          <tr>
+            <th scope="col" class="number">
+              Last seen
+            </th>
+            <th scope="col">Reason</th>
+            <th scope="col">Object</th>
+            <th scope="col">Message</th>
+            <th scope="col" class="number">
+              Times
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((event) => (
+            <tr key={event.metadata.uid} class={event.type === "Warning" ? "warning" : ""}>
+              <td class="number">
+                <Age since={timeOf(event)} />
+              </td>
+              <td>
+                {event.type === "Warning" && <span aria-label="Warning:">▲ </span>}
+                {event.reason}
+              </td>
+              <td>
+                {event.involvedObject?.kind} {event.involvedObject?.name}
+              </td>
+              <td>{event.message}</td>
+              <td class="number">{event.series?.count ?? event.count ?? 1}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
