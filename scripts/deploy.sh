@@ -9,6 +9,9 @@ apps=(kitchen restaurant)
 wait_until 120 "the registration of both nodes" "$KUBECTL" get node "$SERVER_NODE" "$WORKER_NODE"
 "$KUBECTL" wait --for=condition=Ready --timeout=120s "node/$SERVER_NODE" "node/$WORKER_NODE"
 "$KUBECTL" label --overwrite nodes "$WORKER_NODE" wasm=yes spin=yes
+# Kubernetes knows containerd's version alone; `make dashboard` shows this one.
+version=$(docker exec "$WORKER_NODE" containerd-shim-spin-v2 -v)
+"$KUBECTL" annotate --overwrite nodes "$WORKER_NODE" "containerd-shim-spin/version=${version##* }"
 
 existed=$("$KUBECTL" get deployments --ignore-not-found -o name "${apps[@]}")
 imported=$(scripts/image-import.sh dist/images/kitchen.tar dist/images/restaurant.tar)
