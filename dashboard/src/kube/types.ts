@@ -54,6 +54,7 @@ export interface Pod extends KubeObject {
   spec?: {
     nodeName?: string;
     runtimeClassName?: string;
+    restartPolicy?: string;
     containers?: { name: string; image?: string }[];
     initContainers?: { name: string; image?: string; restartPolicy?: string }[];
   };

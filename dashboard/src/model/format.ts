@@ -16,6 +16,7 @@ export function formatBytes(bytes: number | undefined): string {
 export function formatCpu(nanoCores: number | undefined): string {
   if (nanoCores === undefined || !Number.isFinite(nanoCores)) return "–";
   const millis = nanoCores / 1e6;
+  if (millis > 0 && millis < 0.1) return "<0.1 m";
   if (millis >= 1000) return `${(millis / 1000).toFixed(1)} cores`;
   return millis > 0 && millis < 10 ? `${millis.toFixed(1)} m` : `${Math.round(millis)} m`;
 }

@@ -54,28 +54,39 @@ export function podState(pod: Pod, underShim: boolean): PodState {
       reason: `No node can take the pod. ${why}`.trim(),
     };
   }
-  for (const container of [
-    ...(status.initContainerStatuses ?? []),
-    ...(status.containerStatuses ?? []),
-  ]) {
-    const state = containerFailure(container, underShim);
+  for (const container of status.initContainerStatuses ?? []) {
+    const state = containerFailure(container, underShim, "Never");
+    if (state) return state;
+  }
+  const isOver = status.phase === "Failed" || status.phase === "Succeeded";
+  const policy = isOver ? "Never" : (pod.spec?.restartPolicy ?? "Always");
+  for (const container of status.containerStatuses ?? []) {
+    const state = containerFailure(container, underShim, policy);
     if (state) return state;
   }
   return phaseState(pod, underShim);
 }
 
 /** The state where the container needs attention, otherwise nothing. */
-function containerFailure(container: ContainerStatus, underShim: boolean): PodState | undefined {
+function containerFailure(
+  container: ContainerStatus,
+  underShim: boolean,
+  restartPolicy: string,
+): PodState | undefined {
   const { waiting, terminated } = container.state ?? {};
   const name = `The container ${container.name}`;
-  if (waiting?.reason === "CrashLoopBackOff") {
-    const end = container.lastState?.terminated;
+  // Between two starts the kubelet says either that it waits, or still how the container ended.
+  const isBackingOff = waiting?.reason === "CrashLoopBackOff";
+  const isRestarted =
+    restartPolicy === "Always" || (restartPolicy === "OnFailure" && terminated?.exitCode !== 0);
+  if (isBackingOff || (terminated && isRestarted)) {
+    const end = terminated ?? container.lastState?.terminated;
     const last = end ? `${name} ${describeExit(end, underShim)}` : `${name} ended.`;
-    const times = countTimes(container.restartCount);
+    const count = container.restartCount;
     return {
       level: "failed",
-      title: "Crash loop",
-      reason: `${last} It was restarted ${times}; Kubernetes waits longer before each restart.`,
+      title: count > 0 ? "Crash loop" : "Restarting",
+      reason: count > 0 ? `${last} ${describeRestarts(count)}` : `${last} It is started again.`,
     };
   }
   const why = sentence(waiting?.message ?? "");
@@ -145,7 +156,10 @@ function condition(pod: Pod, type: string) {
   return pod.status?.conditions?.find((condition) => condition.type === type);
 }
 
-const countTimes = (count: number) => (count === 1 ? "once" : `${count} times`);
+function describeRestarts(count: number): string {
+  const times = count === 1 ? "once" : `${count} times`;
+  return `It was restarted ${times}; Kubernetes waits longer before each restart.`;
+}
 
 export function restarts(pod: Pod): number {
   return (pod.status?.containerStatuses ?? []).reduce(

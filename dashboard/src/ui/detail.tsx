@@ -50,7 +50,7 @@ export function Detail({ session }: { session: Session }) {
       <LogView key={uid} session={session} pod={pod} />
       <section aria-labelledby="pod-events-title">
         <h3 id="pod-events-title">Events of the pod</h3>
-        <EventTable label="Events of the pod" events={eventsOf(session, uid)} />
+        <EventTable label="Events of the pod" events={eventsOf(session, uid)} ofOne />
       </section>
     </aside>
   );

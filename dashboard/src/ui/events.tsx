@@ -40,7 +40,9 @@ export function EventsPanel({ session }: { session: Session }) {
   );
 }
 
-export function EventTable({ label, events }: { label: string; events: KubeEvent[] }) {
+/** `ofOne`: all of the same object, which need not be named. */
+export function EventTable(props: { label: string; events: KubeEvent[]; ofOne?: boolean }) {
+  const { label, events, ofOne = false } = props;
   const shown = [...events].sort(newestFirst).slice(0, MAX_SHOWN);
   if (shown.length === 0) return <p class="quiet">There are none.</p>;
   return (
@@ -52,7 +54,7 @@ export function EventTable({ label, events }: { label: string; events: KubeEvent
               Last seen
             </th>
             <th scope="col">Reason</th>
-            <th scope="col">Object</th>
+            {!ofOne && <th scope="col">Object</th>}
             <th scope="col">Message</th>
             <th scope="col" class="number">
               Times
@@ -69,9 +71,11 @@ export function EventTable({ label, events }: { label: string; events: KubeEvent
                 {event.type === "Warning" && <span aria-label="Warning:">▲ </span>}
                 {event.reason}
               </td>
-              <td>
-                {event.involvedObject?.kind} {event.involvedObject?.name}
-              </td>
+              {!ofOne && (
+                <td>
+                  {event.involvedObject?.kind} {event.involvedObject?.name}
+                </td>
+              )}
               <td>{event.message}</td>
               <td class="number">{event.series?.count ?? event.count ?? 1}</td>
             </tr>

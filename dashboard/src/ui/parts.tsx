@@ -53,7 +53,7 @@ export function Panel(props: {
 /** A table that scrolls within its panel; the keyboard reaches it, too. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );

@@ -29,6 +29,36 @@ describe("the state of a pod", () => {
     });
   });
 
+  it("takes a container that ended and is restarted for a crash loop, whatever the kubelet calls it", () => {
+    const state = { terminated: { exitCode: 66, message: "SPIN_WORKERS is no number" } };
+    const crashing = (restartCount: number) =>
+      podState(
+        pod({ phase: "Running", containerStatuses: [container({ restartCount, state })] }),
+        true,
+      );
+    expect(crashing(0)).toMatchObject({
+      title: "Restarting",
+      reason: expect.stringMatching(/exit code 66: .* It is started again\.$/),
+    });
+    expect(crashing(1)).toMatchObject({
+      title: "Crash loop",
+      reason: expect.stringMatching(/“SPIN_WORKERS is no number” It was restarted once; /),
+    });
+  });
+
+  it("counts an app that ends by itself as failed only where it is started again", () => {
+    const containerStatuses = [container({ state: { terminated: { exitCode: 0 } } })];
+    const ended = pod({ phase: "Running", containerStatuses });
+    expect(podState(ended, true)).toMatchObject({
+      title: "Restarting",
+      reason: "The container app ended by itself with exit code 0. It is started again.",
+    });
+    expect(podState({ ...ended, spec: { restartPolicy: "OnFailure" } }, true).level).not.toBe(
+      "failed",
+    );
+    expect(podState(pod({ phase: "Succeeded", containerStatuses }), true).title).toBe("Completed");
+  });
+
   it("gives an ordinary container's exit code no meaning of the shim's", () => {
     const containerStatuses = [container({ state: { terminated: { exitCode: 66 } } })];
     expect(podState(pod({ phase: "Failed", containerStatuses }), false).reason).toBe(
