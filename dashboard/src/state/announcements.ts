@@ -20,6 +20,7 @@ export class Announcements {
   private readonly routes = new Map<string, Signal<Routes>>();
   private readonly waiting: (() => Promise<void>)[] = [];
   private atWork = 0;
+  private closed = false;
 
   constructor(private readonly api: Api) {}
 
@@ -35,10 +36,16 @@ export class Announcements {
     return routes;
   }
 
+  close(): void {
+    this.closed = true;
+    this.waiting.length = 0;
+  }
+
   private enqueue(pod: Pod, container: ContainerStatus, routes: Signal<Routes>, attempt: number) {
     this.waiting.push(async () => {
       const found = await this.read(pod, container);
       if (found.length > 0) routes.value = found;
+      else if (this.closed) return;
       else if (attempt < MAX_TRIES) {
         // The container runs, but has not announced them yet.
         setTimeout(() => this.enqueue(pod, container, routes, attempt + 1), RETRY_MS);

@@ -21,7 +21,6 @@ export class Restaurant {
   readonly failure = signal<Failure | undefined>(undefined);
   private readonly kitchens = new Map<string, Log>();
   private readonly endFollowing: () => void;
-  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly api: Api,
@@ -31,9 +30,10 @@ export class Restaurant {
   }
 
   close(): void {
-    clearTimeout(this.timer);
     this.endFollowing();
     for (const log of this.kitchens.values()) log.close();
+    // What is gone from here is not listened to again.
+    this.kitchens.clear();
   }
 
   async place(dish: string): Promise<Order> {
@@ -85,7 +85,7 @@ export class Restaurant {
       },
       // The kitchen's pod lives on where only the stream has ended.
       onEnd: () => {
-        this.timer = setTimeout(() => this.listenAgain(key, log), LISTEN_AGAIN_MS);
+        setTimeout(() => this.listenAgain(key, log), LISTEN_AGAIN_MS);
       },
     });
     return log;

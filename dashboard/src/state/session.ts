@@ -75,6 +75,7 @@ export class Session {
     clearTimeout(this.timer);
     for (const part of [this.nodes, this.pods, this.runtimeClasses, this.events]) part.close();
     this.metrics.close();
+    this.announcements.close();
     this.restaurant.close();
   }
 }
