@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
@@ -360,6 +360,24 @@ describe("the page's walls", () => {
       JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, history.state]),
     );
     expect(stored).not.toContain(dashboard.token.slice(-40));
+  });
+
+  it("keep the token out of the arguments of the browser, which all users can read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dashboard-test-"));
+    const program = join(folder, "browser");
+    const opened = join(folder, "opened");
+    const script = `#!/bin/sh\n{ echo "$*"; stat -c %a "$1"; cat "$1"; } >${opened}.new\n`;
+    writeFileSync(program, `${script}mv ${opened}.new ${opened}\n`, { mode: 0o700 });
+    const other = await startDashboard({ DASHBOARD_BROWSER: program });
+    try {
+      await expect.poll(() => existsSync(opened), { timeout: 10_000 }).toBe(true);
+      const [argument, mode, page] = readFileSync(opened, "utf8").split("\n");
+      expect([argument, mode]).toEqual([expect.stringMatching(/^\S+\/open\.html$/), "600"]);
+      expect(page).toContain(`url=${other.address}"`);
+    } finally {
+      await other.interrupt();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("show nothing inside of another page", async () => {
