@@ -9,6 +9,12 @@ const FLUSH_MS = 50;
 
 export type Health = "loading" | "live" | Failure;
 
+/** Which objects are kept where there are more: those whose time is the latest. */
+export interface Bound<T> {
+  limit: number;
+  time(object: T): number;
+}
+
 /** All objects of a kind, by their UID, kept up to date by a watch. */
 export class Collection<T extends KubeObject> {
   readonly objects: Signal<ReadonlyMap<string, T>> = signal(new Map());
@@ -17,11 +23,10 @@ export class Collection<T extends KubeObject> {
   private pending: Change<T>[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Keeps at most `limit` objects: the last ones that came. */
   constructor(
     source: Source,
     kind: Kind,
-    private readonly limit = Number.POSITIVE_INFINITY,
+    private readonly bound?: Bound<T>,
   ) {
     this.watch = watchKind<T>(source, kind, {
       replace: (objects) => {
@@ -55,12 +60,11 @@ export class Collection<T extends KubeObject> {
   }
 
   private set(objects: Map<string, T>): void {
-    let surplus = objects.size - this.limit;
-    for (const uid of objects.keys()) {
-      if (surplus-- <= 0) break;
-      objects.delete(uid);
-    }
-    this.objects.value = objects;
+    const { bound } = this;
+    if (bound && objects.size > bound.limit) {
+      const byTime = [...objects].sort(([, a], [, b]) => bound.time(b) - bound.time(a));
+      this.objects.value = new Map(byTime.slice(0, bound.limit));
+    } else this.objects.value = objects;
   }
 }
 

@@ -2,6 +2,7 @@ import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { Api } from "../kube/api.ts";
 import { Failure } from "../kube/failure.ts";
 import type { KubeEvent, KubeNode, Pod, RuntimeClass } from "../kube/types.ts";
+import { millisecondsOf } from "../model/event-time.ts";
 import { formatTime } from "../model/format.ts";
 import { shimClasses } from "../model/node-state.ts";
 import { expiryOf } from "../model/token.ts";
@@ -39,7 +40,11 @@ export class Session {
     this.expiry = expiryOf(token);
     this.nodes = new Collection(this.api, { path: "/api/v1/nodes", name: "nodes" });
     this.pods = new Collection(this.api, { path: "/api/v1/pods", name: "pods" });
-    this.events = new Collection(this.api, { path: "/api/v1/events", name: "events" }, MAX_EVENTS);
+    this.events = new Collection(
+      this.api,
+      { path: "/api/v1/events", name: "events" },
+      { limit: MAX_EVENTS, time: millisecondsOf },
+    );
     this.runtimeClasses = new Collection(this.api, {
       path: "/apis/node.k8s.io/v1/runtimeclasses",
       name: "runtime classes",

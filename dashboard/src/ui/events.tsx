@@ -1,20 +1,13 @@
 import { signal } from "@preact/signals";
 import type { KubeEvent } from "../kube/types.ts";
+import { millisecondsOf, timeOf } from "../model/event-time.ts";
 import type { Session } from "../state/session.ts";
 import { Age, Panel, Scroll } from "./parts.tsx";
 
 const MAX_SHOWN = 100;
 const warningsOnly = signal(false);
 
-export const timeOf = (event: KubeEvent) =>
-  event.series?.lastObservedTime ??
-  event.lastTimestamp ??
-  event.eventTime ??
-  event.firstTimestamp ??
-  event.metadata.creationTimestamp;
-
-const newestFirst = (a: KubeEvent, b: KubeEvent) =>
-  Date.parse(timeOf(b) ?? "") - Date.parse(timeOf(a) ?? "");
+const newestFirst = (a: KubeEvent, b: KubeEvent) => millisecondsOf(b) - millisecondsOf(a);
 
 export function EventsPanel({ session }: { session: Session }) {
   const all = [...session.events.objects.value.values()];

@@ -16,7 +16,11 @@ export function LogView({ session, pod }: { session: Session; pod: Pod }) {
   const previous = useSignal(false);
   const log = useSignal<Log | undefined>(undefined);
   const view = useRef<HTMLDivElement>(null);
-  const status = pod.status?.containerStatuses?.find(({ name }) => name === container.value);
+  const statuses = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []),
+  ];
+  const status = statuses.find(({ name }) => name === container.value);
   const startable = Boolean(status?.containerID);
   useEffect(() => {
     if (!startable) return;
