@@ -29,7 +29,7 @@ export function RestaurantPanel({ session }: { session: Session }) {
                 <th scope="col">Dish</th>
                 <th scope="col">State</th>
                 <th scope="col" class="number">
-                  Since
+                  Seen at
                 </th>
               </tr>
             </thead>
