@@ -24,14 +24,14 @@ token=$("$KUBECTL" -n kube-system create token admin-user --duration="$duration"
   exit 1
 }
 
-# The proxy asks for nobody's password, so it has no rights of its own. A user name must be there,
-# because kubectl asks the terminal for one otherwise; no API server takes a name alone.
+# Every user of the machine reaches the proxy, so it has no credentials: the page sends the token. A user
+# name must be there, because kubectl asks the terminal for one otherwise; no API server takes a name alone.
 config() { "$KUBECTL" config view --minify --flatten --raw -o "jsonpath=$1"; }
 printf '{"apiVersion": "v1", "kind": "Config", "current-context": "page", "clusters": %s,
   "users": [{"name": "nobody", "user": {"username": "nobody"}}],
   "contexts": [{"name": "page", "context": {"cluster": "%s", "user": "nobody"}}]}' \
   "$(config '{.clusters}')" "$(config '{.clusters[0].name}')" >"$run/config"
-# What the page asks for: with these, its token reads no secret and changes no object.
+# What the page asks for, and nothing else, whatever the token's rights.
 paths='^/api/v1/(nodes|pods|events)$,^/apis/node.k8s.io/v1/runtimeclasses$'
 paths+=',^/api/v1/nodes/[^/]+/proxy/stats/summary$,^/api/v1/namespaces/[^/]+/pods/[^/]+/log$'
 paths+=',^/api/v1/namespaces/[^/]+/services/restaurant:http/proxy/(menu|order/[^/]+(/[0-9]+)?)$'
