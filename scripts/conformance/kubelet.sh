@@ -19,10 +19,10 @@ run_node() {
   cd "$node" || return
   # Several tests at once: most of the time they wait. A busy machine may exceed the time limits of a
   # test; as in Kubernetes' own CI it has a second attempt. ginkgo fails where a test does.
-  ginkgo --procs=6 --flake-attempts=2 --no-color --timeout=120m --seed=1 "${selection[@]}" --output-dir="$node" --junit-report=report.xml \
-    kubernetes/e2e_node.test -- --node-name=node --kubelet-config-file="$node/kubelet.yaml" \
-    --kubelet-flags="--node-ip=$NODE_ADDRESS" --container-runtime-endpoint=unix:///run/containerd/containerd.sock \
-    --prepull-images=false --report-dir="$results" || true
+  ginkgo --procs=6 --flake-attempts=2 --no-color --timeout=120m --seed=1 "${selection[@]}" \
+    --output-dir="$node" --junit-report=report.xml kubernetes/e2e_node.test -- \
+    --node-name=node --kubelet-config-file="$node/kubelet.yaml" --kubelet-flags="--node-ip=$NODE_ADDRESS" \
+    --container-runtime-endpoint=unix:///run/containerd/containerd.sock --prepull-images=false --report-dir="$results" || true
   mv report.xml "$results.results"
 }
 

@@ -30,7 +30,8 @@ func loadLayers(dir string) (map[string]v1.Layer, error) {
 	layers := map[string]v1.Layer{}
 	add := func(name string, open tarball.Opener) (err error) {
 		// the suites wait for it, and nothing travels far
-		layers[name], err = tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestSpeed))
+		layers[name], err = tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
+			tarball.WithCompressionLevel(gzip.BestSpeed))
 		return err
 	}
 	web := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, "web.tar")) }
