@@ -21,7 +21,7 @@ type_in() { bash -euo pipefail -c "$1"; }
 
 mapfile -t steps < <(commands_in README.md "## Step by step with k3d")
 mapfile -t orders < <(commands_in README.md "Then order a pizza")
-check "the README has its nine steps and three orders" [ "${#steps[@]} ${#orders[@]}" = "9 3" ]
+check "the README has its ten steps and three orders" [ "${#steps[@]} ${#orders[@]}" = "10 3" ]
 for step in "${steps[@]}"; do
   case $step in
     "make node-image") check "$step" env BASE_IMAGE="$default" scripts/node-image.sh quick ;;

@@ -51,11 +51,11 @@ if wants cluster; then
   . scripts/cluster-env.sh
   # Before images are pulled: of content that a kubelet has pulled under another name, it pulls imported images too.
   run k3d scripts/test-k3d.sh
+  run dashboard-browser npm --prefix dashboard run test:browser
   need test-images scripts/test-images.sh start
   export SIDECAR_IMAGE=docker.io/library/redis:7 PULLED_IMAGE=k3d-registry.localhost:5000/test/restaurant:0.1.0
   # shellcheck disable=SC2046 # one word an argument
   run cluster cargo test --locked --no-fail-fast --workspace $(tests_in tests/cluster) -- --test-threads=2
-  run dashboard-browser npm --prefix dashboard run test:browser
   need test-registry scripts/test-images.sh stop
   run down scripts/test-down.sh
   run readme scripts/test-readme.sh
