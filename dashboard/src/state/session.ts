@@ -27,7 +27,7 @@ export class Session {
   readonly api: Api;
   /** Milliseconds since 1970; nothing where the token does not say. */
   readonly expiry: number | undefined;
-  readonly shimClasses: ReadonlySignal<ReadonlySet<string>>;
+  private readonly shimClasses: ReadonlySignal<ReadonlySet<string>>;
   /** Sentences about what keeps all of the page from working, without repetition. */
   readonly problems: ReadonlySignal<readonly string[]>;
   /** Whether only another token helps. */
@@ -74,6 +74,10 @@ export class Session {
       const left = Math.min(Math.max(0, this.expiry - Date.now()), MAX_TIMEOUT_MS);
       this.timer = setTimeout(() => (this.expired.value = Date.now() >= this.expiry!), left);
     }
+  }
+
+  isUnderShim(pod: Pod): boolean {
+    return this.shimClasses.value.has(pod.spec?.runtimeClassName ?? "");
   }
 
   close(): void {

@@ -56,16 +56,13 @@ export function Detail({ session }: { session: Session }) {
   );
 }
 
-const isShims = (session: Session, pod: Pod) =>
-  session.shimClasses.value.has(pod.spec?.runtimeClassName ?? "");
-
 const eventsOf = (session: Session, uid: string) =>
   [...session.events.objects.value.values()].filter(
     ({ involvedObject }) => involvedObject?.uid === uid,
   );
 
 function Facts({ session, pod }: { session: Session; pod: Pod }) {
-  const underShim = isShims(session, pod);
+  const underShim = session.isUnderShim(pod);
   const runtimeClass = pod.spec?.runtimeClassName;
   return (
     <dl>
@@ -103,7 +100,7 @@ function Containers({ session, pod }: { session: Session; pod: Pod }) {
     ...(pod.status?.initContainerStatuses ?? []),
     ...(pod.status?.containerStatuses ?? []),
   ];
-  const underShim = isShims(session, pod);
+  const underShim = session.isUnderShim(pod);
   return (
     <ul class="containers" aria-label="Containers">
       {statuses.map((status) => (

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import type { KubeEvent } from "../kube/types.ts";
 import { millisecondsOf, timeOf } from "../model/event-time.ts";
 import type { Session } from "../state/session.ts";
-import { Age, Panel, Scroll } from "./parts.tsx";
+import { Age, Panel, Table } from "./parts.tsx";
 
 const MAX_SHOWN = 100;
 const warningsOnly = signal(false);
@@ -39,42 +39,35 @@ export function EventTable(props: { label: string; events: KubeEvent[]; ofOne?: 
   const shown = [...events].sort(newestFirst).slice(0, MAX_SHOWN);
   if (shown.length === 0) return <p class="quiet">There are none.</p>;
   return (
-    <Scroll label={label}>
-      <table class="events">
-        <thead>
-          <tr>
-            <th scope="col" class="number">
-              Last seen
-            </th>
-            <th scope="col">Reason</th>
-            {!ofOne && <th scope="col">Object</th>}
-            <th scope="col">Message</th>
-            <th scope="col" class="number">
-              Times
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((event) => (
-            <tr key={event.metadata.uid} class={event.type === "Warning" ? "warning" : ""}>
-              <td class="number">
-                <Age since={timeOf(event)} />
-              </td>
-              <td>
-                {event.type === "Warning" && <span aria-label="Warning:">▲ </span>}
-                {event.reason}
-              </td>
-              {!ofOne && (
-                <td>
-                  {event.involvedObject?.kind} {event.involvedObject?.name}
-                </td>
-              )}
-              <td>{event.message}</td>
-              <td class="number">{event.series?.count ?? event.count ?? 1}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+    <Table
+      label={label}
+      columns={[
+        { number: "Last seen" },
+        "Reason",
+        !ofOne && "Object",
+        "Message",
+        { number: "Times" },
+      ]}
+      class="events"
+    >
+      {shown.map((event) => (
+        <tr key={event.metadata.uid} class={event.type === "Warning" ? "warning" : ""}>
+          <td class="number">
+            <Age since={timeOf(event)} />
+          </td>
+          <td>
+            {event.type === "Warning" && <span aria-label="Warning:">▲ </span>}
+            {event.reason}
+          </td>
+          {!ofOne && (
+            <td>
+              {event.involvedObject?.kind} {event.involvedObject?.name}
+            </td>
+          )}
+          <td>{event.message}</td>
+          <td class="number">{event.series?.count ?? event.count ?? 1}</td>
+        </tr>
+      ))}
+    </Table>
   );
 }

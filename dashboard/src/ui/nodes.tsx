@@ -7,47 +7,32 @@ import {
   SHIM_HANDLER,
   SHIM_VERSION,
 } from "../model/node-state.ts";
-import type { KubeNode, KubeObject, RuntimeClass } from "../kube/types.ts";
+import type { KubeNode, RuntimeClass } from "../kube/types.ts";
+import { sortedByName } from "../model/sorted.ts";
 import type { Session } from "../state/session.ts";
-import { Age, Panel, Scroll, State } from "./parts.tsx";
-
-/** Without a collator: names are ASCII, and 500 of them are sorted 20 times a second. */
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-
-export const byName = ({ metadata: a }: KubeObject, { metadata: b }: KubeObject) =>
-  compare(a.namespace ?? "", b.namespace ?? "") || compare(a.name, b.name);
+import { Age, Panel, State, Table } from "./parts.tsx";
 
 export function NodesPanel({ session }: { session: Session }) {
-  const nodes = [...session.nodes.objects.value.values()].sort(byName);
+  const nodes = sortedByName(session.nodes.objects.value);
   return (
     <Panel id="nodes" title={`Nodes (${nodes.length})`} health={session.nodes.health.value}>
-      <Scroll label="Nodes">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Node</th>
-              <th scope="col">State</th>
-              <th scope="col">Shim</th>
-              <th scope="col">Runtimes</th>
-              <th scope="col">Software</th>
-              <th scope="col" class="number">
-                Memory
-              </th>
-              <th scope="col" class="number">
-                CPU
-              </th>
-              <th scope="col" class="number">
-                Age
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {nodes.map((node) => (
-              <NodeRow key={node.metadata.uid} node={node} session={session} />
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="Nodes"
+        columns={[
+          "Node",
+          "State",
+          "Shim",
+          "Runtimes",
+          "Software",
+          { number: "Memory" },
+          { number: "CPU" },
+          { number: "Age" },
+        ]}
+      >
+        {nodes.map((node) => (
+          <NodeRow key={node.metadata.uid} node={node} session={session} />
+        ))}
+      </Table>
     </Panel>
   );
 }
@@ -85,7 +70,7 @@ function shimOf(node: KubeNode): string {
 }
 
 export function RuntimeClassesPanel({ session }: { session: Session }) {
-  const classes = [...session.runtimeClasses.objects.value.values()].sort(byName);
+  const classes = sortedByName(session.runtimeClasses.objects.value);
   const nodes = [...session.nodes.objects.value.values()];
   return (
     <Panel
@@ -93,24 +78,14 @@ export function RuntimeClassesPanel({ session }: { session: Session }) {
       title={`RuntimeClasses (${classes.length})`}
       health={session.runtimeClasses.health.value}
     >
-      <Scroll label="RuntimeClasses">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Class</th>
-              <th scope="col">Handler</th>
-              <th scope="col">Pods run under</th>
-              <th scope="col">Nodes</th>
-              <th scope="col">Overhead of a pod</th>
-            </tr>
-          </thead>
-          <tbody>
-            {classes.map((runtimeClass) => (
-              <ClassRow key={runtimeClass.metadata.uid} of={runtimeClass} nodes={nodes} />
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="RuntimeClasses"
+        columns={["Class", "Handler", "Pods run under", "Nodes", "Overhead of a pod"]}
+      >
+        {classes.map((runtimeClass) => (
+          <ClassRow key={runtimeClass.metadata.uid} of={runtimeClass} nodes={nodes} />
+        ))}
+      </Table>
     </Panel>
   );
 }

@@ -50,11 +50,39 @@ export function Panel(props: {
   );
 }
 
+/** The name of a column; of one with numbers, which stand at the right; `false` for one that is left out. */
+export type Column = string | { number: string } | false;
+
 /** A table that scrolls within its panel; the keyboard reaches it, too. */
-export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
+export function Table(props: {
+  label: string;
+  columns: Column[];
+  class?: string;
+  /** Below the table. */
+  end?: ComponentChildren;
+  /** The rows. */
+  children: ComponentChildren;
+}) {
   return (
-    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
-      {children}
+    <div class="scroll" role="group" aria-label={props.label} tabIndex={0}>
+      <table class={props.class}>
+        <thead>
+          <tr>{props.columns.map(head)}</tr>
+        </thead>
+        <tbody>{props.children}</tbody>
+      </table>
+      {props.end}
     </div>
+  );
+}
+
+function head(column: Column) {
+  if (column === false) return null;
+  const isNumber = typeof column !== "string";
+  const name = isNumber ? column.number : column;
+  return (
+    <th key={name} scope="col" class={isNumber ? "number" : undefined}>
+      {name}
+    </th>
   );
 }

@@ -4,10 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Pod } from "../kube/types.ts";
 import { formatBytes, formatCpu, shortDigest } from "../model/format.ts";
 import { podState, restarts } from "../model/pod-state.ts";
+import { sortedByName } from "../model/sorted.ts";
 import { openPod } from "../state/current.ts";
 import type { Session } from "../state/session.ts";
-import { byName } from "./nodes.tsx";
-import { Age, Panel, Scroll, State } from "./parts.tsx";
+import { Age, Panel, State, Table } from "./parts.tsx";
 import { RouteList } from "./routes.tsx";
 
 /** Rows that a table shows at first, and more each time its end comes into view. */
@@ -29,10 +29,9 @@ function setFilter(set: () => void): void {
 
 /** Pods that run under the shim, and ordinary ones: two tables with one filter. */
 export function PodsPanels({ session }: { session: Session }) {
-  const isShims = (pod: Pod) => session.shimClasses.value.has(pod.spec?.runtimeClassName ?? "");
-  const all = [...session.pods.objects.value.values()].sort(byName);
-  const apps = all.filter(isShims);
-  const ordinary = all.filter((pod) => !isShims(pod));
+  const all = sortedByName(session.pods.objects.value);
+  const apps = all.filter((pod) => session.isUnderShim(pod));
+  const ordinary = all.filter((pod) => !session.isUnderShim(pod));
   const health = session.pods.health.value;
   return (
     <>
@@ -78,39 +77,30 @@ function PodTable(props: { session: Session; pods: Pod[]; underShim: boolean }) 
     );
   }
   return (
-    <Scroll label={label}>
-      <table class={`pods ${underShim ? "with-routes" : ""}`}>
-        <thead>
-          <tr>
-            <th scope="col">Pod</th>
-            <th scope="col">{underShim ? "App and image" : "Image"}</th>
-            {underShim && <th scope="col">Triggers and routes</th>}
-            <th scope="col">State</th>
-            <th scope="col" class="number">
-              Restarts
-            </th>
-            <th scope="col" class="number">
-              Memory
-            </th>
-            <th scope="col" class="number">
-              CPU
-            </th>
-            <th scope="col" class="number">
-              Age
-            </th>
-            <th scope="col">Node</th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.slice(0, limit.value).map((pod) => (
-            <PodRow key={pod.metadata.uid} session={session} pod={pod} underShim={underShim} />
-          ))}
-        </tbody>
-      </table>
-      {shown.length > limit.value && (
-        <More key={limit.value} left={shown.length - limit.value} limit={limit} />
-      )}
-    </Scroll>
+    <Table
+      label={label}
+      columns={[
+        "Pod",
+        underShim ? "App and image" : "Image",
+        underShim && "Triggers and routes",
+        "State",
+        { number: "Restarts" },
+        { number: "Memory" },
+        { number: "CPU" },
+        { number: "Age" },
+        "Node",
+      ]}
+      class={`pods ${underShim ? "with-routes" : ""}`}
+      end={
+        shown.length > limit.value && (
+          <More key={limit.value} left={shown.length - limit.value} limit={limit} />
+        )
+      }
+    >
+      {shown.slice(0, limit.value).map((pod) => (
+        <PodRow key={pod.metadata.uid} session={session} pod={pod} underShim={underShim} />
+      ))}
+    </Table>
   );
 }
 

@@ -3,7 +3,7 @@ import { Failure } from "../kube/failure.ts";
 import { formatTime } from "../model/format.ts";
 import { orderKey } from "../model/orders.ts";
 import type { Session } from "../state/session.ts";
-import { Panel, Scroll } from "./parts.tsx";
+import { Panel, Table } from "./parts.tsx";
 
 export function RestaurantPanel({ session }: { session: Session }) {
   const { menu, orders, namespace, failure } = session.restaurant;
@@ -21,32 +21,18 @@ export function RestaurantPanel({ session }: { session: Session }) {
       {orders.value.length === 0 ? (
         <p class="quiet">There are no orders yet.</p>
       ) : (
-        <Scroll label="Orders">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Order</th>
-                <th scope="col">Dish</th>
-                <th scope="col">State</th>
-                <th scope="col" class="number">
-                  Seen at
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {orders.value.map((order) => (
-                <tr key={orderKey(order)}>
-                  <th scope="row">{order.id ?? "–"}</th>
-                  <td>{order.name}</td>
-                  <td>
-                    <span class={`badge order-${order.state}`}>{order.state}</span>
-                  </td>
-                  <td class="number">{formatTime(order.since)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <Table label="Orders" columns={["Order", "Dish", "State", { number: "Seen at" }]}>
+          {orders.value.map((order) => (
+            <tr key={orderKey(order)}>
+              <th scope="row">{order.id ?? "–"}</th>
+              <td>{order.name}</td>
+              <td>
+                <span class={`badge order-${order.state}`}>{order.state}</span>
+              </td>
+              <td class="number">{formatTime(order.since)}</td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Panel>
   );

@@ -72,6 +72,17 @@ const addressWith = (token: string) => `${dashboard.origin}/dashboard/#token=${t
 const row = (page: Page, region: string, text: string | RegExp) =>
   page.getByRole("group", { name: region, exact: true }).getByRole("row").filter({ hasText: text });
 
+/** Opens the details of the kitchen's pod, and waits until its log is there. */
+async function openKitchen(page: Page): Promise<void> {
+  await row(page, "Spin apps", /^kitchen-/)
+    .getByRole("button")
+    .click();
+  await page
+    .getByRole("log")
+    .getByText(/Active Channels/)
+    .waitFor();
+}
+
 describe("the panels", () => {
   it("show each node with its runtimes and the version of its shim", async () => {
     const page = await open();
@@ -170,13 +181,7 @@ describe("a crash-looping app", () => {
 describe("the restaurant", () => {
   it("makes an order that was placed on the page ready on it, and logs it live", async () => {
     const page = await open();
-    await row(page, "Spin apps", /^kitchen-/)
-      .getByRole("button")
-      .click();
-    await page
-      .getByRole("log")
-      .getByText(/Active Channels/)
-      .waitFor();
+    await openKitchen(page);
     await page.getByLabel("Dish").selectOption("GNOCCHI");
     await page.getByRole("button", { name: "Place the order" }).click();
     const answer = page.getByText(/^Order \d+ of GNOCCHI is placed\.$/);
@@ -433,13 +438,7 @@ describe("people who use it otherwise", () => {
     "find no accessibility fault in %s colours",
     async (scheme) => {
       const page = await open(dashboard.address, scheme);
-      await row(page, "Spin apps", /^kitchen-/)
-        .getByRole("button")
-        .click();
-      await page
-        .getByRole("log")
-        .getByText(/Active Channels/)
-        .waitFor();
+      await openKitchen(page);
       await page.evaluate(AXE);
       const faults = await page.evaluate(async () => {
         const { axe } = window as unknown as {
