@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -40,19 +42,19 @@ func join(ctx context.Context, s Settings) error {
 		return err
 	}
 	token := newBootstrapToken(s.Token)
-	var config *api.Config
+	var cluster *api.Cluster
 	err := supervise.Until(ctx, limit, "the cluster's information", func() error {
 		text, err := clusterInfo(ctx, s.ServerURL)
 		if err != nil {
 			return err
 		}
-		config, err = verifiedConfig(text, token)
+		cluster, err = verifiedCluster(text, token)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return writeBootstrapConfig(config, token)
+	return writeBootstrapConfig(cluster, token)
 }
 
 // clusterInfo asks a server for the ConfigMap cluster-info. The connection
@@ -81,9 +83,9 @@ func clusterInfo(ctx context.Context, server *url.URL) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(answer.Body, maxClusterInfoBytes))
 }
 
-// verifiedConfig returns the kubeconfig of a cluster-info ConfigMap (JSON) if it
-// is signed with the token, as its secret proves.
-func verifiedConfig(text []byte, token bootstrapToken) (*api.Config, error) {
+// verifiedCluster returns the one cluster of a cluster-info ConfigMap (JSON) if
+// it is signed with the token, as its secret proves.
+func verifiedCluster(text []byte, token bootstrapToken) (*api.Cluster, error) {
 	var info core.ConfigMap
 	if err := json.Unmarshal(text, &info); err != nil {
 		return nil, fmt.Errorf("cluster-info: %w", err)
@@ -102,28 +104,23 @@ func verifiedConfig(text []byte, token bootstrapToken) (*api.Config, error) {
 	if len(config.Clusters) != 1 {
 		return nil, fmt.Errorf("cluster-info has %d clusters, not one", len(config.Clusters))
 	}
-	return config, nil
+	return slices.Collect(maps.Values(config.Clusters))[0], nil
 }
 
 // writeBootstrapConfig makes the kubelet talk to the server that cluster-info
 // names, not to K3S_URL: k3d starts its load balancer after the nodes.
-func writeBootstrapConfig(config *api.Config, token bootstrapToken) error {
+func writeBootstrapConfig(cluster *api.Cluster, token bootstrapToken) error {
 	if err := os.MkdirAll(pki, 0o700); err != nil {
 		return err
 	}
 	const name = "default"
-	for _, cluster := range config.Clusters {
-		if err := os.WriteFile(pki+"/ca.crt", cluster.CertificateAuthorityData, 0o644); err != nil {
-			return err
-		}
-		bootstrap := api.NewConfig()
-		bootstrap.Clusters[name] = cluster
-		bootstrap.AuthInfos[name] = &api.AuthInfo{Token: token.String()}
-		bootstrap.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
-		bootstrap.CurrentContext = name
-		if err := clientcmd.WriteToFile(*bootstrap, bootstrapConfig); err != nil {
-			return err
-		}
+	if err := os.WriteFile(pki+"/ca.crt", cluster.CertificateAuthorityData, 0o644); err != nil {
+		return err
 	}
-	return nil
+	bootstrap := api.NewConfig()
+	bootstrap.Clusters[name] = cluster
+	bootstrap.AuthInfos[name] = &api.AuthInfo{Token: token.String()}
+	bootstrap.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
+	bootstrap.CurrentContext = name
+	return clientcmd.WriteToFile(*bootstrap, bootstrapConfig)
 }

@@ -40,14 +40,12 @@ func TestTokenHasTheFormOfKubernetes(t *testing.T) {
 
 func TestSignedClusterInfoIsBelieved(t *testing.T) {
 	token := newBootstrapToken("secret")
-	config, err := verifiedConfig(signed(t, kubeconfig, token), token)
+	cluster, err := verifiedCluster(signed(t, kubeconfig, token), token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, cluster := range config.Clusters {
-		if cluster.Server != "https://server:6443" || string(cluster.CertificateAuthorityData) != "ca" {
-			t.Errorf("got %+v", cluster)
-		}
+	if cluster.Server != "https://server:6443" || string(cluster.CertificateAuthorityData) != "ca" {
+		t.Errorf("got %+v", cluster)
 	}
 }
 
@@ -60,8 +58,8 @@ func TestOtherClusterInfoIsNotBelieved(t *testing.T) {
 		"no cluster":    signed(t, "apiVersion: v1\nkind: Config\n", token),
 		"no object":     []byte("<html>"),
 	} {
-		if config, err := verifiedConfig(text, token); err == nil {
-			t.Errorf("%s: believed %+v", name, config)
+		if cluster, err := verifiedCluster(text, token); err == nil {
+			t.Errorf("%s: believed %+v", name, cluster)
 		}
 	}
 }

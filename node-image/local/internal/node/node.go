@@ -77,13 +77,15 @@ func bringUp(ctx context.Context, group *supervise.Group, s Settings) error {
 		return err
 	}
 	log.Print("the pod network is there")
+	// k3d waits for these words of k3s.
+	ready := "Successfully registered node"
 	if s.Server {
 		if err := finishControlPlane(ctx, group, s); err != nil {
 			return err
 		}
+		ready = "k3s is up and running"
 	}
-	// k3d waits for these words of k3s.
-	log.Print(map[bool]string{true: "k3s is up and running", false: "Successfully registered node"}[s.Server], ": ", s.Name)
+	log.Printf("%s: %s", ready, s.Name)
 	return nil
 }
 
