@@ -26,11 +26,22 @@ build_runtime-tools() {
   cp -f "$(go_in "$module" list -m -f '{{.Dir}}' "$tools")"/rootfs-*.tar.gz "$out/runtime-tools/"
 }
 
-build_node() { scripts/conformance/kubernetes.sh "$out" tests; }
+build_node() {
+  go_in tests/conformance/node build -o "$out/bin/ginkgo" github.com/onsi/ginkgo/v2/ginkgo
+  # vet would go through all of Kubernetes
+  go_in tests/conformance/node test -c -vet=off -o "$out/bin/e2e_node.test" k8s.io/kubernetes/test/e2e_node
+}
+
+# The program of Kubernetes' images, with the certificate that its servers are given.
+build_agnhost() {
+  local images=k8s.io/kubernetes/test/images/agnhost
+  go_in tests/conformance/node build -ldflags "-s -w" -o "$out/layers/agnhost" "$images"
+  cp -f "$(go_in tests/conformance/node list -f '{{.Dir}}' "$images")"/porter/localhost.{crt,key} "$out/layers/"
+}
 
 go_in tests/conformance build -o "$out/bin/" ./images ./compare
 go_in tests/conformance build -o "$out/layers/" ./nmeter
-scripts/conformance/kubernetes.sh "$out" images
+build_agnhost
 scripts/local-go.sh build -o "$out/layers/nnp" k8s.io/kubernetes/test/images/nonewprivs
 cp .state/base/pods/pause "$(command -v busybox)" "$out/layers/"
 for suite in "$@"; do
