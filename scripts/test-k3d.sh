@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/cluster-env.sh
 . scripts/doc-commands.sh
+. scripts/test-lines.sh
 url=http://localhost:8088
 
 ready() { "$KUBECTL" wait --for=condition=Ready --timeout=60s "${@/#/node/}"; }

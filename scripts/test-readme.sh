@@ -11,6 +11,7 @@ scripts/cluster-sysctl.sh save
 scripts/docker.sh start
 . scripts/cluster-env.sh
 . scripts/doc-commands.sh
+. scripts/test-lines.sh
 export KUBECONFIG=$PWD/.state/readme-kubeconfig
 # `k3d version` prints "k3s version v1.35.5-k3s1 (default)"
 default=docker.io/rancher/k3s:$(k3d version | awk '/^k3s/ {print $3}')

@@ -7,7 +7,7 @@ wait_until() {
   shift 2
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$limit" ]; then
-      echo "waited in vain: $what; the last answer:" >&2
+      echo "this did not come in time: $what; the last answer:" >&2
       "$@" >&2 || true
       return 1
     fi
