@@ -55,7 +55,7 @@ pub struct Settings {
     pub pooling: bool,
     /// `SPIN_WORKERS`: threads that serve; as many as the container has processors.
     pub workers: usize,
-    /// What of the last and of `busy_poll` the environment sets, so that it does not follow the quota of processors.
+    /// The values of `workers` and `busy_poll` that the environment sets. These do not follow the quota.
     fixed: Fixed,
     /// `SPIN_RUNTIME_CONFIG_FILE`: the runtime config, in a volume; `/runtime-config.toml` where that is one.
     pub runtime_config: Option<PathBuf>,
@@ -150,10 +150,8 @@ impl Settings {
             env: env.0.into_iter().collect(),
         })
     }
-}
 
-impl Settings {
-    /// What an HTTP server makes of another quota of processors.
+    /// The capacity of an HTTP server with another quota of processors.
     pub fn capacity(&self, cpus: Option<f64>) -> Capacity {
         self.fixed.capacity(cpus)
     }

@@ -93,7 +93,7 @@ const MAP_OPTIONS: [&str; 2] = ["idmap", "ridmap"];
 /// A volume as the spec describes it.
 struct Volume {
     source: PathBuf,
-    /// Whether what is mounted below the source is part of it.
+    /// Whether mounts below the source are part of the volume.
     is_recursive: bool,
     map: Option<IdMap>,
     maps_recursively: bool,

@@ -34,7 +34,7 @@ const CODE_BOUNDS: Bounds = Bounds { bytes: 8 << 30, files: 20_000, age: MAX_AGE
 const NOTE_BOUNDS: Bounds = Bounds { bytes: 256 << 20, files: 50_000, age: MAX_AGE };
 /// The shortest time between two enforcements of the bounds: each one looks at every file of the cache.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// What is shown of a command that is ignored.
+/// The longest part of an ignored command that the log shows.
 const MAX_COMMAND_CHARS: usize = 100;
 /// A comma-separated list: run these components and leave the others.
 const RETAIN: &str = "SPIN_COMPONENTS_TO_RETAIN";
